@@ -1,0 +1,29 @@
+"""The `streamguard` command: one file per subcommand, nothing heavy imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from streamguard.errors import StreamGuardError
+
+app = typer.Typer(
+    name="streamguard",
+    help="A real-time privacy filter for Kafka: per-topic field policies, enforced exactly once.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point: runs a command; an error is one paragraph on stderr with its remedy, never a traceback."""
+    try:
+        app()
+    except StreamGuardError as error:
+        typer.secho(f"error: {error.message}", err=True, fg="red")
+        if error.remedy:
+            typer.echo(f"  {error.remedy}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""Master keys: one file per key management system, behind one interface."""

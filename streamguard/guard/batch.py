@@ -1,0 +1,64 @@
+"""One slice of records on its way through the corridor, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from streamguard.guard.violation import Finding
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Batch:
+    """About 128 records of one topic: what came in, the documents they decode to, and what goes out.
+
+    Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages, so
+    that all stages' findings of one room are listed. Out columns hold meaningful values for live rows only.
+    """
+
+    __slots__ = (
+        "documents", "findings", "headers", "keys", "live", "offsets", "out_headers", "out_keys", "out_timestamps",
+        "out_values", "partitions", "timestamps", "topic", "values",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        topic: str,
+        values: list[bytes | None],
+        *,
+        keys: list[bytes | None] | None = None,
+        headers: list[Headers | None] | None = None,
+        timestamps: list[int] | None = None,
+        partitions: list[int] | None = None,
+        offsets: list[int] | None = None,
+    ) -> None:
+        count = len(values)
+        self.topic = topic
+        self.values = values
+        self.keys = keys if keys is not None else [None] * count
+        self.headers = headers if headers is not None else [None] * count
+        self.timestamps = timestamps if timestamps is not None else [0] * count
+        self.partitions = partitions if partitions is not None else [0] * count
+        self.offsets = offsets if offsets is not None else list(range(count))
+        self.documents: list[Any] = [None] * count
+        self.findings: dict[int, list[Finding]] = {}
+        self.live: list[int] = list(range(count))
+        self.out_keys: list[bytes | None] = self.keys
+        self.out_values: list[bytes | None] = [None] * count
+        self.out_headers: list[Headers] = [[]] * count
+        self.out_timestamps: list[int] = self.timestamps
+
+    def reject(self, row: int, finding: Finding) -> None:
+        """Record a finding; the row leaves `live` at the end of the stage."""
+        self.findings.setdefault(row, []).append(finding)
+
+    def refresh(self) -> None:
+        """Drop rejected rows from `live`."""
+        if self.findings:
+            self.live = [row for row in self.live if row not in self.findings]
+
+    def reject_all(self, rows: Iterable[int], finding: Finding) -> None:
+        """The same finding for several rows."""
+        for row in rows:
+            self.reject(row, finding)

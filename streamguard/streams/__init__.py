@@ -1,0 +1,1 @@
+"""The service: lanes that move records, and the Faust app that supervises them."""
