@@ -1,0 +1,290 @@
+"""JSON Schema: what a schema declares, and whether a document obeys it.
+
+`Schema.leaves` is the list that a policy has to classify completely. Where a schema is vague (a free-form map, an untyped
+subtree, a recursion), the leaf is `free`: only a transform that takes the whole value can guard it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import jsonschema_rs
+
+from streamguard.errors import ConfigError
+from streamguard.policy.paths import Path, Segment, Wild
+
+SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean"})
+ALL_TYPES: Final = SCALAR_TYPES | {"null", "object", "array"}
+
+_IN_PLACE_LISTS: Final = ("allOf", "anyOf", "oneOf")
+_IN_PLACE: Final = ("then", "else")
+_BRANCHING: Final = frozenset({"anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"})
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One place of the schema that holds a value: its JSON types without ``null``, and what else narrows it.
+
+    `free` is true where objects or arrays of undeclared shape may stand. `required` is true when every valid document
+    has it. `description` is the schema author's own text.
+    """
+
+    path: Path
+    types: frozenset[str]
+    enum: tuple[Any, ...] = ()
+    format: str = ""
+    free: bool = False
+    description: str = ""
+
+
+class Schema:
+    """A JSON Schema, compiled once. `document` is the parsed schema (any draft from 4 to 2020-12).
+
+    Raises ConfigError when the schema itself is invalid or refers to something outside the document.
+    """
+
+    def __init__(self, document: Node) -> None:
+        self.document = document
+        self._validator = _compile(document)
+        self.is_valid: Callable[[Any], bool] = self._validator.is_valid
+
+    @cached_property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Every leaf that the schema declares, in the schema's order."""
+        found = {leaf.path: leaf for leaf in self._leaves([self.document], Path(()), ())}
+        return tuple(found.values())
+
+    @cached_property
+    def is_closed(self) -> bool:
+        """True when a valid document can hold nothing but the leaves, each of them of its declared types."""
+        return self._closed(self.document, ()) and not any(leaf.free for leaf in self.leaves)
+
+    def errors(self, document: Any) -> Iterator[tuple[str, str, str]]:
+        """Every reason why `document` is invalid: the keyword, the path (`*` for undeclared names), and our sentence."""
+        for error in self._validator.iter_errors(document):
+            keyword = str(error.kind.name)
+            path = self.declared_path(error.instance_path)
+            if keyword == "required":
+                path = path.child(error.kind.property)
+            elif keyword in ("additionalProperties", "unevaluatedProperties"):
+                keyword, path = "undeclared", path.child(Wild.ANY)
+            yield keyword, str(path), MESSAGES.get(keyword, f"does not satisfy the schema's '{keyword}'")
+
+    def declared_path(self, instance_path: Iterable[str | int]) -> Path:
+        """The path of a place in a document, with `*` for each name that the schema does not declare."""
+        names = self._declared_names
+        steps: list[Segment] = []
+        for step in instance_path:
+            if isinstance(step, int):
+                steps.append(Wild.EACH)
+            else:
+                steps.append(step if Path((*steps, step)) in names else Wild.ANY)
+        return Path(tuple(steps))
+
+    @cached_property
+    def _declared_names(self) -> frozenset[Path]:
+        return frozenset(
+            Path(leaf.path.segments[:length]) for leaf in self.leaves for length in range(1, len(leaf.path.segments) + 1)
+        )
+
+    # -- reading the schema ------------------------------------------------------------------------------------------
+
+    def _leaves(self, nodes: list[Any], path: Path, refs: tuple[str, ...]) -> Iterator[Leaf]:
+        """Leaves of the place where all of `nodes` apply. `refs` are the references followed on the way down."""
+        parts, refs, looped = self._parts(nodes, refs)
+        types = frozenset.intersection(ALL_TYPES, *(self._types(node, ()) for node in nodes)) - {"null"}
+        properties: dict[Segment, list[Any]] = {}
+        elements: list[Any] = []
+        for part in parts:
+            for name, child in part.get("properties", {}).items():
+                properties.setdefault(name, []).append(child)
+            maps = [part.get("additionalProperties"), part.get("unevaluatedProperties")]
+            for child in (*part.get("patternProperties", {}).values(), *maps):
+                if isinstance(child, dict) and child:
+                    properties.setdefault(Wild.ANY, []).append(child)
+            items = part.get("items")
+            children = [*part.get("prefixItems", ()), *(items if isinstance(items, list) else [items])]
+            children += [part.get("additionalItems"), part.get("unevaluatedItems")]
+            elements += [child for child in children if isinstance(child, dict)]
+
+        structured = types & {"object", "array"}
+        if not looped and types == {"object"} and (properties or _is_shut(parts)):
+            for name, children in properties.items():
+                yield from self._leaves(children, path.child(name), refs)
+        elif not looped and types == {"array"} and elements:
+            # Alternatives for one place (tuple positions): each is read by itself, and leaves of one path are merged.
+            yield from _merged(leaf for child in elements for leaf in self._leaves([child], path.child(Wild.EACH), refs))
+        elif types:
+            yield Leaf(
+                path,
+                types,
+                enum=next((tuple(part["enum"]) for part in parts if "enum" in part), ()),
+                format=next((part["format"] for part in parts if "format" in part), ""),
+                free=bool(structured),
+                description=next((part["description"] for part in parts if "description" in part), ""),
+            )
+
+    def _parts(self, nodes: Iterable[Any], refs: tuple[str, ...]) -> tuple[list[Node], tuple[str, ...], bool]:
+        """All schemas that may apply in place, references resolved; the references used; whether one of them recurses."""
+        parts: list[Node] = []
+        looped = False
+        waiting = [node for node in nodes if isinstance(node, dict)]
+        while waiting:
+            node = waiting.pop(0)
+            parts.append(node)
+            for keyword in _IN_PLACE_LISTS:
+                waiting += [child for child in node.get(keyword, ()) if isinstance(child, dict)]
+            waiting += [node[keyword] for keyword in _IN_PLACE if isinstance(node.get(keyword), dict)]
+            waiting += [child for child in node.get("dependentSchemas", {}).values() if isinstance(child, dict)]
+            reference = node.get("$ref")
+            if "$dynamicRef" in node or "$recursiveRef" in node or reference in refs:
+                looped = True
+            elif reference is not None:
+                refs = (*refs, reference)
+                waiting.append(self._resolve(reference))
+        return parts, refs, looped
+
+    def _resolve(self, reference: str) -> Any:
+        """The subschema that a reference inside this document names."""
+        if reference.startswith("#") and (reference == "#" or reference.startswith("#/")):
+            node: Any = self.document
+            for step in reference[1:].split("/")[1:]:
+                key = step.replace("~1", "/").replace("~0", "~")
+                node = node[int(key)] if isinstance(node, list) else node[key]
+            return node
+        for node in _subschemas(self.document):
+            if node.get("$id") == reference or f"#{node.get('$anchor')}" == reference:
+                return node
+        raise ConfigError(
+            "The schema refers to a schema outside its own file.", "Put it under '$defs' and refer to '#/$defs/…'."
+        )
+
+    def _types(self, node: Any, refs: tuple[str, ...]) -> frozenset[str]:
+        """JSON types that `node` may allow: never fewer than it really does."""
+        if not isinstance(node, dict):
+            return ALL_TYPES if node is not False else frozenset()
+        declared = node.get("type", ())
+        types = frozenset([declared] if isinstance(declared, str) else declared) or ALL_TYPES
+        if "number" in types:
+            types |= {"integer"}
+        for values in (node.get("enum"), [node["const"]] if "const" in node else None):
+            if values is not None:
+                types &= frozenset(_type_of(value) for value in values)
+        for child in node.get("allOf", ()):
+            types &= self._types(child, refs)
+        for keyword in ("anyOf", "oneOf"):
+            if children := node.get(keyword):
+                types &= frozenset[str]().union(*(self._types(child, refs) for child in children))
+        reference = node.get("$ref")
+        if reference is not None and reference not in refs:
+            types &= self._types(self._resolve(reference), (*refs, reference))
+        return types - {"integer"} if "number" in types else types
+
+    def _closed(self, node: Any, refs: tuple[str, ...]) -> bool:
+        """Conservative: only plain keywords are understood; anything that branches counts as open."""
+        if not isinstance(node, dict) or _BRANCHING & node.keys():
+            return False
+        if "$ref" in node:
+            if node["$ref"] in refs or {"properties", "items"} & node.keys():
+                return False
+            return self._closed(self._resolve(node["$ref"]), (*refs, node["$ref"]))
+        if "allOf" in node:
+            return False
+        types = self._types(node, ()) - {"null"}
+        if types == {"object"}:
+            shut = node.get("additionalProperties") is False and "patternProperties" not in node
+            return shut and all(self._closed(child, refs) for child in node.get("properties", {}).values())
+        if types == {"array"}:
+            plain = isinstance(node.get("items"), dict) and "prefixItems" not in node
+            return plain and self._closed(node["items"], refs)
+        return types <= SCALAR_TYPES
+
+
+MESSAGES: Final = {
+    "required": "a required field is missing",
+    "type": "has another type than the schema declares",
+    "undeclared": "the schema does not declare this field",
+    "format": "does not have the declared format",
+    "pattern": "does not match the declared pattern",
+    "enum": "is not one of the declared values",
+    "const": "is not the declared value",
+    "minimum": "is below the declared minimum",
+    "maximum": "is above the declared maximum",
+    "exclusiveMinimum": "is not above the declared exclusive minimum",
+    "exclusiveMaximum": "is not below the declared exclusive maximum",
+    "multipleOf": "is not a multiple of the declared step",
+    "minLength": "is shorter than declared",
+    "maxLength": "is longer than declared",
+    "minItems": "has fewer items than declared",
+    "maxItems": "has more items than declared",
+    "uniqueItems": "has items that are not unique",
+    "minProperties": "has fewer fields than declared",
+    "maxProperties": "has more fields than declared",
+    "anyOf": "matches none of the declared alternatives",
+    "oneOf": "does not match exactly one of the declared alternatives",
+    "not": "matches what the schema excludes",
+    "falseSchema": "the schema allows nothing here",
+}
+
+
+def _compile(document: Node) -> Any:
+    """A validator with formats asserted, no retrieval of anything, and patterns that run in linear time if they can."""
+    if not isinstance(document, dict):
+        raise ConfigError("The schema is not a JSON object.", "A JSON Schema file holds one object.")
+    linear, bounded = jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
+    for options in (linear, bounded):
+        try:
+            return jsonschema_rs.validator_for(document, validate_formats=True, offline=True, pattern_options=options)
+        except jsonschema_rs.ValidationError as error:
+            place = "/".join(map(str, error.instance_path))
+            keyword = error.kind.name
+            if keyword == "format" and options is linear:
+                continue
+            raise ConfigError(
+                f"The schema is not a valid JSON Schema: '{place}' breaks the meta-schema's '{keyword}'.",
+                "Compare that place with the JSON Schema specification.",
+            ) from None
+        except (jsonschema_rs.ReferencingError, ValueError):
+            if options is linear:
+                continue
+            raise ConfigError(
+                "The schema cannot be compiled: a reference or a pattern in it cannot be resolved.",
+                "References must stay inside the file ('#/$defs/…'), patterns must be valid regular expressions.",
+            ) from None
+    raise AssertionError
+
+
+def _is_shut(parts: list[Node]) -> bool:
+    return any(part.get("additionalProperties") is False or part.get("unevaluatedProperties") is False for part in parts)
+
+
+def _merged(leaves: Iterable[Leaf]) -> Iterator[Leaf]:
+    """Leaves of one path become one, with the types of all."""
+    found: dict[Path, Leaf] = {}
+    for leaf in leaves:
+        twin = found.get(leaf.path)
+        found[leaf.path] = leaf if twin is None else Leaf(leaf.path, twin.types | leaf.types, free=twin.free or leaf.free)
+    yield from found.values()
+
+
+def _subschemas(node: Any) -> Iterator[Node]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from _subschemas(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _subschemas(child)
+
+
+def _type_of(value: Any) -> str:
+    """The JSON type's name of a Python value."""
+    if isinstance(value, bool):
+        return "boolean"
+    names = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
+    return names.get(type(value), "null")
