@@ -1,7 +1,8 @@
 """JSON Schema: what a schema declares, and whether a document obeys it.
 
-`Schema.leaves` is the list that a policy has to classify completely. Where a schema is vague (a free-form map, an untyped
-subtree, a recursion), the leaf is `free`: only a transform that takes the whole value can guard it.
+`Schema.leaves` is the list that a policy has to classify completely. Where a schema is vague (an untyped subtree, a
+recursion, a map whose property names are data), the leaf is `free`: only a transform that takes the whole value can guard
+it. A map whose names are limited by ``patternProperties`` or ``propertyNames`` has leaves below ``*``.
 """
 
 from __future__ import annotations
@@ -52,6 +53,17 @@ class Schema:
         self.document = document
         self._validator = _compile(document)
         self.is_valid: Callable[[Any], bool] = self._validator.is_valid
+
+    @cached_property
+    def passes(self) -> Callable[[Any], bool]:
+        """The question for the hot path: false for everything invalid, and for a few valid documents worth a closer look.
+
+        A closed schema is tightened so that no number beyond 64 bits passes: parsers turn those into rounded floats, and
+        bounds that the validator checks anyway are cheaper than a search of the raw bytes.
+        """
+        if not self.is_closed:
+            return self.is_valid
+        return _compile(_bounded(self.document)).is_valid  # type: ignore[no-any-return]
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -113,7 +125,7 @@ class Schema:
             elements += [child for child in children if isinstance(child, dict)]
 
         structured = types & {"object", "array"}
-        if not looped and types == {"object"} and (properties or _is_shut(parts)):
+        if not looped and types == {"object"} and (properties or _is_shut(parts)) and not _is_map(parts):
             for name, children in properties.items():
                 yield from self._leaves(children, path.child(name), refs)
         elif not looped and types == {"array"} and elements:
@@ -257,6 +269,33 @@ def _compile(document: Node) -> Any:
                 "References must stay inside the file ('#/$defs/…'), patterns must be valid regular expressions.",
             ) from None
     raise AssertionError
+
+
+def _bounded(node: Any) -> Any:
+    """A copy of a closed schema in which every place for a value excludes numbers that do not fit into 64 bits."""
+    if isinstance(node, list):
+        return [_bounded(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    copy = dict(node)
+    for keyword in ("properties", "$defs", "definitions"):
+        if keyword in node:
+            copy[keyword] = {name: _bounded(child) for name, child in node[keyword].items()}
+    if "items" in node:
+        copy["items"] = _bounded(node["items"])
+    if {"integer", "number"} & set([node["type"]] if isinstance(node.get("type"), str) else node.get("type", ())):
+        # Exactly representable as doubles and inside the range: what lies between is valid, but looked at closely.
+        copy["allOf"] = [{"minimum": -(2**63) + 4096, "maximum": 2**64 - 4096}]
+    return copy
+
+
+def _is_map(parts: list[Node]) -> bool:
+    """True for an object whose property names are data themselves: declared by no name, no pattern, no list."""
+    return any(
+        isinstance(part.get(keyword), dict) and not any(isinstance(other.get("propertyNames"), dict) for other in parts)
+        for part in parts
+        for keyword in ("additionalProperties", "unevaluatedProperties")
+    )
 
 
 def _is_shut(parts: list[Node]) -> bool:

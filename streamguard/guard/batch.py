@@ -14,12 +14,13 @@ class Batch:
     """About 128 records of one topic: what came in, the documents they decode to, and what goes out.
 
     Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages, so
-    that all stages' findings of one room are listed. Out columns hold meaningful values for live rows only.
+    that everything one stage finds is listed. Tombstones (null values) have no document: they stand in `tombstones` while
+    stages run and return to `live` at the end. Out columns hold meaningful values for live rows only.
     """
 
     __slots__ = (
         "documents", "findings", "headers", "keys", "live", "offsets", "out_headers", "out_keys", "out_timestamps",
-        "out_values", "partitions", "timestamps", "topic", "values",
+        "out_values", "partitions", "places", "timestamps", "tombstones", "topic", "values",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +45,9 @@ class Batch:
         self.documents: list[Any] = [None] * count
         self.findings: dict[int, list[Finding]] = {}
         self.live: list[int] = list(range(count))
+        self.tombstones: list[int] = []
+        # Containers found on the way to leaves, by (path, expected type); valid until the next refresh.
+        self.places: dict[Any, tuple[list[int], list[Any]]] = {}
         self.out_keys: list[bytes | None] = self.keys
         self.out_values: list[bytes | None] = [None] * count
         self.out_headers: list[Headers] = [[]] * count
@@ -54,7 +58,8 @@ class Batch:
         self.findings.setdefault(row, []).append(finding)
 
     def refresh(self) -> None:
-        """Drop rejected rows from `live`."""
+        """Drop rejected rows from `live`, and forget which containers were found where."""
+        self.places.clear()
         if self.findings:
             self.live = [row for row in self.live if row not in self.findings]
 

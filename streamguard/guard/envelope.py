@@ -1,0 +1,86 @@
+"""What surrounds the value: the record's key, its headers, its timestamp, and where it came from."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal
+
+from streamguard.guard.batch import Batch, Headers
+from streamguard.guard.protect import rejecter
+from streamguard.guard.violation import Finding
+from streamguard.transforms.base import Transform
+
+# W3C Trace Context, section 3.2: version, trace id, parent id, flags. A header that breaks it could carry anything.
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_UNITS_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+_OURS: Final = "sg-"
+
+KEY_TYPE: Final = Finding("transform.key", "envelope", "the key's transform gave no text that a key can carry", "$key")
+
+
+class Envelope:
+    """Treats key, headers and timestamp as the policy says, and adds ``sg-source`` and ``sg-policy``."""
+
+    stage = "envelope"
+
+    def __init__(
+        self,
+        *,
+        key: Literal["keep", "drop"] | Transform[Any],
+        headers: Literal["keep", "drop"] | tuple[str, ...],
+        truncate: str | None,
+        policy: str,
+        version: str,
+    ) -> None:
+        self.key = key
+        self.names = None if headers == "keep" else frozenset() if headers == "drop" else frozenset(headers)
+        self.truncate_ms = _UNITS_MS[truncate] if truncate else 1
+        self.provenance = ("sg-policy", f"{policy}@{version}".encode())
+
+    def apply(self, batch: Batch) -> None:
+        """Fill the out columns for live rows and tombstones."""
+        if batch.tombstones:
+            batch.live = sorted(batch.live + [row for row in batch.tombstones if row not in batch.findings])
+        if self.key == "drop":
+            batch.out_keys = [None] * len(batch.keys)
+        elif self.key != "keep":
+            batch.out_keys = self._protected_keys(batch, self.key)
+        if self.truncate_ms > 1:
+            batch.out_timestamps = [time - time % self.truncate_ms if time > 0 else time for time in batch.timestamps]
+        batch.out_headers = self._headers(batch)
+
+    def _protected_keys(self, batch: Batch, transform: Transform[Any]) -> list[bytes | None]:
+        rows = [row for row in batch.live if batch.keys[row] is not None]
+        protected = transform.apply([_text(batch.keys[row]) for row in rows], rejecter(batch, rows, transform, "$key"))
+        keys: list[bytes | None] = [None] * len(batch.keys)
+        for row, key in zip(rows, protected, strict=True):
+            if isinstance(key, str):
+                keys[row] = key.encode()
+            elif key is not None and row not in batch.findings:
+                batch.reject(row, KEY_TYPE)
+        return keys
+
+    def _headers(self, batch: Batch) -> list[Headers]:
+        names, provenance, source = self.names, self.provenance, batch.topic.encode() + b"/%d/%d"
+        out: list[Headers] = []
+        for headers, partition, offset in zip(batch.headers, batch.partitions, batch.offsets, strict=True):
+            passed: Headers = []
+            if headers and names != frozenset():
+                passed = [(name, value) for name, value in headers if self._passes(name, value)]
+            passed.append(("sg-source", source % (partition, offset)))
+            passed.append(provenance)
+            out.append(passed)
+        return out
+
+    def _passes(self, name: str, value: bytes | None) -> bool:
+        if name.startswith(_OURS) or (self.names is not None and name not in self.names):
+            return False
+        return self.names is None or name != "traceparent" or bool(value and _TRACEPARENT.fullmatch(value))
+
+
+def _text(key: bytes | None) -> Any:
+    """A key as text where it is text, so that it joins with a field of the same element; otherwise as bytes."""
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        return key

@@ -1,0 +1,154 @@
+"""A policy, compiled: bytes in, protected bytes or findings out. No I/O but what the keyring does."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, Protocol
+
+from pydantic import ValidationError
+
+from streamguard.crypto.keyring import Keyring
+from streamguard.errors import ConfigError
+from streamguard.formats.json_schema import SCALAR_TYPES, Leaf, Schema
+from streamguard.guard.batch import Batch
+from streamguard.guard.clean import Clean
+from streamguard.guard.declared import Declared
+from streamguard.guard.decode import Decode
+from streamguard.guard.encode import Encode
+from streamguard.guard.envelope import Envelope
+from streamguard.guard.explain import Explain
+from streamguard.guard.inspect import Inspect
+from streamguard.guard.protect import Protect
+from streamguard.guard.quality import Quality
+from streamguard.guard.validate import Validate
+from streamguard.policy.models import Policy, Rule, TruncateTimestamp
+from streamguard.policy.paths import Path, parse_path
+from streamguard.transforms.base import Field, Transform
+from streamguard.transforms.register import register
+
+KEY_PATH: Final = "$key"
+SLICE: Final = 128
+"""Rows per batch that measured best: fewer waste calls, more miss the CPU's caches and wake the garbage collector."""
+
+# Formats whose grammar leaves no room for anything else: a kept value of such a format needs no last look.
+_NARROW_FORMATS: Final = frozenset({"uuid", "date", "date-time", "time", "duration"})
+
+
+class Stage(Protocol):
+    """One room of the corridor."""
+
+    stage: str
+
+    def apply(self, batch: Batch) -> None:
+        """Work on all live rows; record findings by row."""
+
+
+class Guard:
+    """The compiled policy.
+
+    `policy` must have passed `check`; what is wrong with it here raises ConfigError all the same. `schema` is the parsed
+    JSON Schema, or None when the policy's own paths are the whole declaration.
+    """
+
+    def __init__(self, policy: Policy, schema: dict[str, Any] | None, keyring: Keyring) -> None:
+        self.policy = policy
+        self.name = policy.name
+        self.version = policy.version
+        self.keyring = keyring
+        self.stages = _compile(policy, Schema(schema) if schema is not None else None, keyring)
+        self.explain = Explain(policy.name, policy.version, policy.quarantine, keyring)
+
+    def process(self, batch: Batch) -> None:
+        """Take a batch through every room.
+
+        Afterwards `batch.live` holds the rows whose out columns may leave, `batch.findings` the others. Raises
+        KeysUnavailableError when keys cannot be had now: nothing has left, and a new batch of the same records will do.
+        """
+        for stage in self.stages:
+            stage.apply(batch)
+            batch.refresh()
+
+
+def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[Stage]:
+    leaves = schema.leaves if schema else ()
+    fields = {parse_path(path): path for path in policy.fields}
+    kept = [parse_path(path) for path in policy.keep]
+    transforms = {
+        path: build(policy, rule, text, keyring, _leaf(leaves, path))
+        for path, text in fields.items()
+        for rule in [policy.fields[text]]
+    }
+    vouched = schema is not None and schema.is_closed and policy.undeclared == "reject"
+
+    stages: list[Stage] = [
+        Decode(max_bytes=policy.value.max_bytes, max_depth=policy.value.max_depth, vouched=vouched),
+    ]
+    if policy.clean:
+        stages.append(Clean(policy.clean))
+    if not vouched:
+        stages.append(Declared(fields, kept, policy.undeclared))
+    if schema is not None:
+        stages.append(Validate(schema, max_depth=policy.value.max_depth))
+    if policy.quality:
+        stages.append(Quality(policy.quality))
+    stages.append(Protect(transforms))
+    if policy.inspect.enabled:
+        stages.append(Inspect(_inspected(policy, kept, leaves, schema), everything=policy.undeclared == "keep"))
+    stages += [Encode(), _envelope(policy, keyring)]
+    return stages
+
+
+def build(policy: Policy, rule: Rule, path: str, keyring: Keyring, leaf: Leaf | None = None) -> Transform[Any]:
+    """The transform that a rule names, for the field at `path`. Raises ConfigError when there is none or it refuses."""
+    kind = register().get(rule.verb)
+    if kind is None:
+        raise ConfigError(f"Policy '{policy.name}': unknown transform '{rule.verb}' for '{path}'.")
+    field = Field(
+        policy=policy.name,
+        topic=policy.topic,
+        path=path,
+        element=rule.element or f"{policy.topic}.{path}",
+        types=leaf.types if leaf else frozenset(),
+        enum=leaf.enum if leaf else (),
+    )
+    try:
+        return kind(kind.Options.model_validate(rule.options), field, keyring)
+    except ValidationError:
+        raise ConfigError(f"Policy '{policy.name}': wrong options of '{rule.verb}' for '{path}'.") from None
+
+
+def _leaf(leaves: tuple[Leaf, ...], path: Path) -> Leaf | None:
+    """The leaf at `path`; for a path above several leaves, a structured one that stands for them."""
+    below = [leaf for leaf in leaves if path.covers(leaf.path)]
+    if not below:
+        return None
+    if len(below) == 1 and len(below[0].path.segments) == len(path.segments):
+        return below[0]
+    same_depth = all(len(leaf.path.segments) == len(path.segments) for leaf in below)
+    types = frozenset[str]().union(*(leaf.types for leaf in below)) if same_depth else frozenset({"object", "array"})
+    return Leaf(path, types, free=not same_depth)
+
+
+def _inspected(policy: Policy, kept: list[Path], leaves: tuple[Leaf, ...], schema: Schema | None) -> list[Path]:
+    """Kept places where free text can stand."""
+    skipped = {parse_path(path) for path in policy.inspect.skip}
+    if schema is None:
+        return [path for path in kept if path not in skipped]
+    texts = [leaf.path for leaf in leaves if "string" in leaf.types and not leaf.enum and leaf.format not in _NARROW_FORMATS]
+    return [path for path in kept if path not in skipped and any(path.covers(text) for text in texts)]
+
+
+def _envelope(policy: Policy, keyring: Keyring) -> Envelope:
+    key: Literal["keep", "drop"] | Transform[Any]
+    if policy.key.verb == "keep" or policy.key.verb == "drop":
+        key = policy.key.verb
+    else:
+        text = Leaf(Path((KEY_PATH,)), frozenset(SCALAR_TYPES & {"string"}))
+        key = build(policy, policy.key, KEY_PATH, keyring, text)
+    stamp = policy.timestamp
+    return Envelope(
+        key=key,
+        headers=policy.headers,
+        truncate=stamp.truncate.to if isinstance(stamp, TruncateTimestamp) else None,
+        policy=policy.name,
+        version=policy.version,
+    )

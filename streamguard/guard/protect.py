@@ -1,0 +1,48 @@
+"""The room everything is about: each classified field goes through its transform, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from streamguard.guard.batch import Batch
+from streamguard.guard.columns import Columns
+from streamguard.guard.violation import Finding
+from streamguard.policy.paths import Path
+from streamguard.transforms.base import Transform
+
+UNTAKEN: Final = "the transform cannot take this value"
+
+
+class Protect:
+    """Applies one transform per path, all of a batch's values at once."""
+
+    stage = "protect"
+
+    def __init__(self, fields: dict[Path, Transform[Any]]) -> None:
+        self.steps = [(Columns(path, self.stage), transform) for path, transform in fields.items()]
+
+    def apply(self, batch: Batch) -> None:
+        """Replace every protected value in place. Raises KeysUnavailableError before anything leaves."""
+        for columns, transform in self.steps:
+            column = columns.gather(batch)
+            if not column.values:
+                continue
+            reject = rejecter(batch, column.rows, transform, str(columns.path))
+            protected = transform.apply(column.values, reject)
+            (column.scatter_or_drop if transform.drops else column.scatter)(protected)
+
+
+def rejecter(batch: Batch, rows: list[int], transform: Transform[Any], path: str) -> Callable[[int, str], None]:
+    """How a transform says, by position in its column, that it cannot take a value."""
+
+    def reject(index: int, code: str) -> None:
+        batch.reject(rows[index], _finding(type(transform), code, path))
+
+    return reject
+
+
+@cache
+def _finding(transform: type[Transform[Any]], code: str, path: str) -> Finding:
+    return Finding(f"transform.{transform.verb}.{code}", "protect", transform.messages.get(code, UNTAKEN), path)
