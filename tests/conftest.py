@@ -1,0 +1,111 @@
+"""What all tests share: the real services they run against.
+
+A test asks for a service by naming its fixture. Where a part is missing, the tests that need it are skipped and
+listed by name at the end, with what to install; the parts named in ``STREAMGUARD_REQUIRE`` (``kafka``, more of them
+separated by commas) fail instead, so that no CI run passes by skipping.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tests.brokers import Broker, MissingPart, default_name, fresh_name, unique
+
+# Each part that tests may ask for, with the fixtures that stand for it.
+PARTS = {"kafka": {"kafka", "topic", "second_kafka", "start_broker"}}
+REQUIRED = set(filter(None, os.environ.get("STREAMGUARD_REQUIRE", "").split(",")))
+
+
+def pytest_configure() -> None:
+    if unknown := REQUIRED - PARTS.keys():
+        raise pytest.UsageError(f"STREAMGUARD_REQUIRE names {sorted(unknown)}; the parts are {sorted(PARTS)}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for part, fixtures in PARTS.items():
+            if fixtures.intersection(getattr(item, "fixturenames", ())):
+                item.add_marker(part)
+
+
+def left_out(part: str, reason: str) -> NoReturn:
+    """Skip the running test because a part is missing, or fail it where that part is required."""
+    if part in REQUIRED:
+        pytest.fail(f"{part} is required here (STREAMGUARD_REQUIRE): {reason}", pytrace=False)
+    pytest.skip(f"left out, {part} is missing: {reason}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every test that a missing part left out."""
+    by_reason: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith("left out"):
+            by_reason.setdefault(reason, []).append(report.nodeid)
+    for reason, tests in by_reason.items():
+        terminalreporter.section(f"{len(tests)} tests left out")
+        terminalreporter.line(reason)
+        for test in tests:
+            terminalreporter.line(f"  {test}")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> str:
+    """The address of a real broker that all tests share: keep to topics and groups of your own.
+
+    ``STREAMGUARD_TEST_KAFKA`` names one that runs already; otherwise scripts/kafka starts one, and it goes on
+    running for the next time unless scripts/test, which cleans up after itself, asked for it.
+    """
+    try:
+        return os.environ.get("STREAMGUARD_TEST_KAFKA") or Broker(default_name()).start()
+    except MissingPart as missing:
+        left_out("kafka", str(missing))
+
+
+@pytest.fixture
+def topic(kafka: str) -> Iterator[Callable[..., str]]:
+    """A function that creates a topic of this test's own, and returns its unique name.
+
+    ``topic("orders", partitions=6, config={"cleanup.policy": "compact"})``. They are deleted after the test.
+    """
+    admin = AdminClient({"bootstrap.servers": kafka})
+    created: list[str] = []
+
+    def create(stem: str = "topic", *, partitions: int = 1, config: dict[str, str] | None = None) -> str:
+        name = unique(stem)
+        admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result(timeout=30)
+        created.append(name)
+        return name
+
+    yield create
+    if created:
+        admin.delete_topics(created)
+
+
+@pytest.fixture
+def start_broker() -> Iterator[Callable[[], Broker]]:
+    """A function that starts one more broker, for tests that stop, kill or suspend brokers; deleted after the test."""
+    started: list[Broker] = []
+
+    def start() -> Broker:
+        broker = Broker(fresh_name())
+        started.append(broker)
+        try:
+            broker.start()
+        except MissingPart as missing:
+            left_out("kafka", str(missing))
+        return broker
+
+    yield start
+    for broker in started:
+        broker.delete()
+
+
+@pytest.fixture
+def second_kafka(start_broker: Callable[[], Broker]) -> Broker:
+    """One more broker, running, that this test may treat as it likes."""
+    return start_broker()
