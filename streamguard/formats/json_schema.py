@@ -1,8 +1,8 @@
 """JSON Schema: what a schema declares, and whether a document obeys it.
 
-`Schema.leaves` is the list that a policy has to classify completely. Where a schema is vague (an untyped subtree, a
-recursion, a map whose property names are data), the leaf is `free`: only a transform that takes the whole value can guard
-it. A map whose names are limited by ``patternProperties`` or ``propertyNames`` has leaves below ``*``.
+`Schema.leaves` is the list that a policy has to classify completely. Where a schema is vague (an untyped
+subtree, a recursion, a map whose property names are data), the leaf is `free`: only a transform that takes
+the whole value can guard it. A map whose names are limited by ``patternProperties`` or ``propertyNames`` has leaves below ``*``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ ALL_TYPES: Final = SCALAR_TYPES | {"null", "object", "array"}
 
 _IN_PLACE_LISTS: Final = ("allOf", "anyOf", "oneOf")
 _IN_PLACE: Final = ("then", "else")
-_BRANCHING: Final = frozenset({"anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"})
+_BRANCHING: Final = frozenset(
+    {"anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"}
+)
 
 Node = dict[str, Any]
 
@@ -56,10 +58,10 @@ class Schema:
 
     @cached_property
     def passes(self) -> Callable[[Any], bool]:
-        """The question for the hot path: false for everything invalid, and for a few valid documents worth a closer look.
+        """The question for the hot path: false for all that is invalid, and for a few documents worth a closer look.
 
-        A closed schema is tightened so that no number beyond 64 bits passes: parsers turn those into rounded floats, and
-        bounds that the validator checks anyway are cheaper than a search of the raw bytes.
+        A closed schema is tightened so that no number beyond 64 bits passes: parsers turn those into rounded floats,
+        and bounds that the validator checks anyway are cheaper than a search of the raw bytes.
         """
         if not self.is_closed:
             return self.is_valid
@@ -77,7 +79,7 @@ class Schema:
         return self._closed(self.document, ()) and not any(leaf.free for leaf in self.leaves)
 
     def errors(self, document: Any) -> Iterator[tuple[str, str, str]]:
-        """Every reason why `document` is invalid: the keyword, the path (`*` for undeclared names), and our sentence."""
+        """Every reason why `document` is invalid: keyword, path (`*` for undeclared names), and our sentence."""
         for error in self._validator.iter_errors(document):
             keyword = str(error.kind.name)
             path = self.declared_path(error.instance_path)
@@ -101,7 +103,9 @@ class Schema:
     @cached_property
     def _declared_names(self) -> frozenset[Path]:
         return frozenset(
-            Path(leaf.path.segments[:length]) for leaf in self.leaves for length in range(1, len(leaf.path.segments) + 1)
+            Path(leaf.path.segments[:length])
+            for leaf in self.leaves
+            for length in range(1, len(leaf.path.segments) + 1)
         )
 
     # -- reading the schema ------------------------------------------------------------------------------------------
@@ -130,7 +134,9 @@ class Schema:
                 yield from self._leaves(children, path.child(name), refs)
         elif not looped and types == {"array"} and elements:
             # Alternatives for one place (tuple positions): each is read by itself, and leaves of one path are merged.
-            yield from _merged(leaf for child in elements for leaf in self._leaves([child], path.child(Wild.EACH), refs))
+            yield from _merged(
+                leaf for child in elements for leaf in self._leaves([child], path.child(Wild.EACH), refs)
+            )
         elif types:
             yield Leaf(
                 path,
@@ -142,7 +148,7 @@ class Schema:
             )
 
     def _parts(self, nodes: Iterable[Any], refs: tuple[str, ...]) -> tuple[list[Node], tuple[str, ...], bool]:
-        """All schemas that may apply in place, references resolved; the references used; whether one of them recurses."""
+        """All schemas that may apply in place; the references used on the way; whether one of them recurses."""
         parts: list[Node] = []
         looped = False
         waiting = [node for node in nodes if isinstance(node, dict)]
@@ -152,7 +158,9 @@ class Schema:
             for keyword in _IN_PLACE_LISTS:
                 waiting += [child for child in node.get(keyword, ()) if isinstance(child, dict)]
             waiting += [node[keyword] for keyword in _IN_PLACE if isinstance(node.get(keyword), dict)]
-            waiting += [child for child in node.get("dependentSchemas", {}).values() if isinstance(child, dict)]
+            waiting += [
+                child for child in node.get("dependentSchemas", {}).values() if isinstance(child, dict)
+            ]
             reference = node.get("$ref")
             if "$dynamicRef" in node or "$recursiveRef" in node or reference in refs:
                 looped = True
@@ -173,7 +181,8 @@ class Schema:
             if node.get("$id") == reference or f"#{node.get('$anchor')}" == reference:
                 return node
         raise ConfigError(
-            "The schema refers to a schema outside its own file.", "Put it under '$defs' and refer to '#/$defs/…'."
+            "The schema refers to a schema outside its own file.",
+            "Put it under '$defs' and refer to '#/$defs/…'.",
         )
 
     def _types(self, node: Any, refs: tuple[str, ...]) -> frozenset[str]:
@@ -251,7 +260,9 @@ def _compile(document: Node) -> Any:
     linear, bounded = jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
     for options in (linear, bounded):
         try:
-            return jsonschema_rs.validator_for(document, validate_formats=True, offline=True, pattern_options=options)
+            return jsonschema_rs.validator_for(
+                document, validate_formats=True, offline=True, pattern_options=options
+            )
         except jsonschema_rs.ValidationError as error:
             place = "/".join(map(str, error.instance_path))
             keyword = error.kind.name
@@ -283,7 +294,9 @@ def _bounded(node: Any) -> Any:
             copy[keyword] = {name: _bounded(child) for name, child in node[keyword].items()}
     if "items" in node:
         copy["items"] = _bounded(node["items"])
-    if {"integer", "number"} & set([node["type"]] if isinstance(node.get("type"), str) else node.get("type", ())):
+    if {"integer", "number"} & set(
+        [node["type"]] if isinstance(node.get("type"), str) else node.get("type", ())
+    ):
         # Exactly representable as doubles and inside the range: what lies between is valid, but looked at closely.
         copy["allOf"] = [{"minimum": -(2**63) + 4096, "maximum": 2**64 - 4096}]
     return copy
@@ -292,14 +305,18 @@ def _bounded(node: Any) -> Any:
 def _is_map(parts: list[Node]) -> bool:
     """True for an object whose property names are data themselves: declared by no name, no pattern, no list."""
     return any(
-        isinstance(part.get(keyword), dict) and not any(isinstance(other.get("propertyNames"), dict) for other in parts)
+        isinstance(part.get(keyword), dict)
+        and not any(isinstance(other.get("propertyNames"), dict) for other in parts)
         for part in parts
         for keyword in ("additionalProperties", "unevaluatedProperties")
     )
 
 
 def _is_shut(parts: list[Node]) -> bool:
-    return any(part.get("additionalProperties") is False or part.get("unevaluatedProperties") is False for part in parts)
+    return any(
+        part.get("additionalProperties") is False or part.get("unevaluatedProperties") is False
+        for part in parts
+    )
 
 
 def _merged(leaves: Iterable[Leaf]) -> Iterator[Leaf]:
@@ -307,7 +324,9 @@ def _merged(leaves: Iterable[Leaf]) -> Iterator[Leaf]:
     found: dict[Path, Leaf] = {}
     for leaf in leaves:
         twin = found.get(leaf.path)
-        found[leaf.path] = leaf if twin is None else Leaf(leaf.path, twin.types | leaf.types, free=twin.free or leaf.free)
+        found[leaf.path] = (
+            leaf if twin is None else Leaf(leaf.path, twin.types | leaf.types, free=twin.free or leaf.free)
+        )
     yield from found.values()
 
 

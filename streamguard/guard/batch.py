@@ -13,9 +13,10 @@ Headers = list[tuple[str, bytes | None]]
 class Batch:
     """About 128 records of one topic: what came in, the documents they decode to, and what goes out.
 
-    Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages, so
-    that everything one stage finds is listed. Tombstones (null values) have no document: they stand in `tombstones` while
-    stages run and return to `live` at the end. Out columns hold meaningful values for live rows only.
+    Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages,
+    so that everything one stage finds is listed. Tombstones (null values) have no document: they stand in
+    `tombstones` while stages run and return to `live` at the end. Out columns hold meaningful values for live rows
+    only.
     """
 
     __slots__ = (
@@ -37,7 +38,7 @@ class Batch:
         count = len(values)
         self.topic = topic
         self.values = values
-        self.keys = keys if keys is not None else [None] * count
+        self.keys: list[bytes | None] = keys if keys is not None else [None] * count
         self.headers = headers if headers is not None else [None] * count
         self.timestamps = timestamps if timestamps is not None else [0] * count
         self.partitions = partitions if partitions is not None else [0] * count

@@ -83,12 +83,16 @@ class Columns:
             known = batch.places[above, wanted] = self._open(batch, above, wanted)
         return known
 
-    def _open(self, batch: Batch, above: tuple[Segment, ...], wanted: frozenset[type]) -> tuple[list[int], list[Any]]:
+    def _open(
+        self, batch: Batch, above: tuple[Segment, ...], wanted: frozenset[type]
+    ) -> tuple[list[int], list[Any]]:
         rows, nodes = self._nodes(batch, above)
         if set(map(type, nodes)) <= wanted:
             return rows, nodes
         fitting = [index for index, node in enumerate(nodes) if type(node) in wanted]
-        strange = {rows[index] for index, node in enumerate(nodes) if node is not None and type(node) not in wanted}
+        strange = {
+            rows[index] for index, node in enumerate(nodes) if node is not None and type(node) not in wanted
+        }
         batch.reject_all(strange, self.shape)
         return [rows[index] for index in fitting], [nodes[index] for index in fitting]
 

@@ -24,13 +24,15 @@ Tree = dict[Segment, Any]
 class Declared:
     """Holds documents against the classified paths.
 
-    `guarded` paths have a transform, which judges the value it meets; `kept` ones must be scalars at run time. `undeclared`
-    says what happens to everything else.
+    `guarded` paths have a transform, which judges the value it meets; `kept` ones must be scalars at run time.
+    `undeclared` says what happens to everything else.
     """
 
     stage = "validate"
 
-    def __init__(self, guarded: Iterable[Path], kept: Iterable[Path], undeclared: Literal["reject", "drop", "keep"]) -> None:
+    def __init__(
+        self, guarded: Iterable[Path], kept: Iterable[Path], undeclared: Literal["reject", "drop", "keep"]
+    ) -> None:
         self.tree: Tree = {}
         self.undeclared = undeclared
         for paths, leaf in ((kept, _SCALAR), (guarded, _WHOLE)):

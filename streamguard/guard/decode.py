@@ -1,4 +1,6 @@
-"""Raw bytes to documents. What JSON leaves open has one defined outcome here:
+"""Raw bytes to documents.
+
+What JSON leaves open has one defined outcome here:
 
 ==============================  =====================================================================
 null value (tombstone)          passes as a tombstone
@@ -25,7 +27,9 @@ EMPTY: Final = Finding("decode.empty", "decode", "the value is empty: neither a 
 JSON: Final = Finding("decode.json", "decode", "the value is not valid JSON in UTF-8")
 SIZE: Final = Finding("decode.size", "decode", "the value is longer than the policy's max_bytes")
 DEPTH: Final = Finding("decode.depth", "decode", "the document is nested deeper than the policy's max_depth")
-NUMBER: Final = Finding("decode.number", "decode", "an integer does not fit into 64 bits and would be rounded")
+NUMBER: Final = Finding(
+    "decode.number", "decode", "an integer does not fit into 64 bits and would be rounded"
+)
 
 # Digits become "0", all else a blank: one search then finds any run of 19 digits, the shortest that can overflow.
 _DIGITS: Final = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
@@ -76,7 +80,9 @@ class Decode:
             value = values[row]
             if row in batch.findings or value is None:
                 continue
-            if value.count(b"{") + value.count(b"[") > self.max_depth and is_deep(batch.documents[row], self.max_depth):
+            if value.count(b"{") + value.count(b"[") > self.max_depth and is_deep(
+                batch.documents[row], self.max_depth
+            ):
                 batch.reject(row, DEPTH)
             elif has_wide_integer(value):
                 batch.reject(row, NUMBER)

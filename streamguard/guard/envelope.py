@@ -15,18 +15,23 @@ _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 _UNITS_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _OURS: Final = "sg-"
 
-KEY_TYPE: Final = Finding("transform.key", "envelope", "the key's transform gave no text that a key can carry", "$key")
+KEY_TYPE: Final = Finding(
+    "transform.key", "envelope", "the key's transform gave no text that a key can carry", "$key"
+)
 
 
 class Envelope:
-    """Treats key, headers and timestamp as the policy says, and adds ``sg-source`` and ``sg-policy``."""
+    """Treats key, headers and timestamp as the policy says, and adds ``sg-source`` and ``sg-policy``.
+
+    `key` is ``keep``, ``drop`` or a transform; `truncate` a unit of time, or None to keep timestamps as they are.
+    """
 
     stage = "envelope"
 
     def __init__(
         self,
         *,
-        key: Literal["keep", "drop"] | Transform[Any],
+        key: str | Transform[Any],
         headers: Literal["keep", "drop"] | tuple[str, ...],
         truncate: str | None,
         policy: str,
@@ -41,17 +46,21 @@ class Envelope:
         """Fill the out columns for live rows and tombstones."""
         if batch.tombstones:
             batch.live = sorted(batch.live + [row for row in batch.tombstones if row not in batch.findings])
-        if self.key == "drop":
-            batch.out_keys = [None] * len(batch.keys)
-        elif self.key != "keep":
+        if isinstance(self.key, Transform):
             batch.out_keys = self._protected_keys(batch, self.key)
+        elif self.key == "drop":
+            batch.out_keys = [None] * len(batch.keys)
         if self.truncate_ms > 1:
-            batch.out_timestamps = [time - time % self.truncate_ms if time > 0 else time for time in batch.timestamps]
+            batch.out_timestamps = [
+                time - time % self.truncate_ms if time > 0 else time for time in batch.timestamps
+            ]
         batch.out_headers = self._headers(batch)
 
     def _protected_keys(self, batch: Batch, transform: Transform[Any]) -> list[bytes | None]:
         rows = [row for row in batch.live if batch.keys[row] is not None]
-        protected = transform.apply([_text(batch.keys[row]) for row in rows], rejecter(batch, rows, transform, "$key"))
+        protected = transform.apply(
+            [_text(batch.keys[row]) for row in rows], rejecter(batch, rows, transform, "$key")
+        )
         keys: list[bytes | None] = [None] * len(batch.keys)
         for row, key in zip(rows, protected, strict=True):
             if isinstance(key, str):

@@ -37,13 +37,14 @@ class Explain:
         partition, offset = batch.partitions[row], batch.offsets[row]
         identity = violation_id(batch.topic, partition, offset)
         first = findings[0]
-        body = {
+        errors = [_error(finding) for finding in findings]
+        body: dict[str, Any] = {
             "id": identity,
             "code": first.code,
             "path": first.path,
             "stage": first.stage,
             "message": first.message,
-            "errors": [_error(finding) for finding in findings],
+            "errors": errors,
             "policy": {"name": self.policy, "version": self.version},
             "source": {
                 "topic": batch.topic, "partition": partition, "offset": offset, "timestamp": batch.timestamps[row],
@@ -55,7 +56,7 @@ class Explain:
         if encoded is None or (max_bytes is not None and len(encoded) + ENVELOPE_BYTES > max_bytes):
             encoded = orjson.dumps(body | {"original": "omitted", "original_bytes": size})
         if max_bytes is not None and len(encoded) + ENVELOPE_BYTES > max_bytes:
-            short = {"errors": body["errors"][:1], "errors_omitted": len(findings) - 1}
+            short = {"errors": errors[:1], "errors_omitted": len(findings) - 1}
             encoded = orjson.dumps(body | short | {"original": "omitted", "original_bytes": size})
         return Violation(identity, first.code, encoded, self._headers(batch, row, first))
 

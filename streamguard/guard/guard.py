@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import ConfigError
-from streamguard.formats.json_schema import SCALAR_TYPES, Leaf, Schema
+from streamguard.formats.json_schema import Leaf, Schema
 from streamguard.guard.batch import Batch
 from streamguard.guard.clean import Clean
 from streamguard.guard.declared import Declared
@@ -45,8 +45,8 @@ class Stage(Protocol):
 class Guard:
     """The compiled policy.
 
-    `policy` must have passed `check`; what is wrong with it here raises ConfigError all the same. `schema` is the parsed
-    JSON Schema, or None when the policy's own paths are the whole declaration.
+    `policy` must have passed `check`; what is wrong with it here raises ConfigError all the same. `schema` is the
+    parsed JSON Schema, or None when the policy's own paths are the whole declaration.
     """
 
     def __init__(self, policy: Policy, schema: dict[str, Any] | None, keyring: Keyring) -> None:
@@ -92,12 +92,16 @@ def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[St
         stages.append(Quality(policy.quality))
     stages.append(Protect(transforms))
     if policy.inspect.enabled:
-        stages.append(Inspect(_inspected(policy, kept, leaves, schema), everything=policy.undeclared == "keep"))
+        stages.append(
+            Inspect(_inspected(policy, kept, leaves, schema), everything=policy.undeclared == "keep")
+        )
     stages += [Encode(), _envelope(policy, keyring)]
     return stages
 
 
-def build(policy: Policy, rule: Rule, path: str, keyring: Keyring, leaf: Leaf | None = None) -> Transform[Any]:
+def build(
+    policy: Policy, rule: Rule, path: str, keyring: Keyring, leaf: Leaf | None = None
+) -> Transform[Any]:
     """The transform that a rule names, for the field at `path`. Raises ConfigError when there is none or it refuses."""
     kind = register().get(rule.verb)
     if kind is None:
@@ -124,29 +128,36 @@ def _leaf(leaves: tuple[Leaf, ...], path: Path) -> Leaf | None:
     if len(below) == 1 and len(below[0].path.segments) == len(path.segments):
         return below[0]
     same_depth = all(len(leaf.path.segments) == len(path.segments) for leaf in below)
-    types = frozenset[str]().union(*(leaf.types for leaf in below)) if same_depth else frozenset({"object", "array"})
+    types = (
+        frozenset[str]().union(*(leaf.types for leaf in below))
+        if same_depth
+        else frozenset({"object", "array"})
+    )
     return Leaf(path, types, free=not same_depth)
 
 
-def _inspected(policy: Policy, kept: list[Path], leaves: tuple[Leaf, ...], schema: Schema | None) -> list[Path]:
+def _inspected(
+    policy: Policy, kept: list[Path], leaves: tuple[Leaf, ...], schema: Schema | None
+) -> list[Path]:
     """Kept places where free text can stand."""
     skipped = {parse_path(path) for path in policy.inspect.skip}
     if schema is None:
         return [path for path in kept if path not in skipped]
-    texts = [leaf.path for leaf in leaves if "string" in leaf.types and not leaf.enum and leaf.format not in _NARROW_FORMATS]
+    texts = [
+        leaf.path
+        for leaf in leaves
+        if "string" in leaf.types and not leaf.enum and leaf.format not in _NARROW_FORMATS
+    ]
     return [path for path in kept if path not in skipped and any(path.covers(text) for text in texts)]
 
 
 def _envelope(policy: Policy, keyring: Keyring) -> Envelope:
-    key: Literal["keep", "drop"] | Transform[Any]
-    if policy.key.verb == "keep" or policy.key.verb == "drop":
-        key = policy.key.verb
-    else:
-        text = Leaf(Path((KEY_PATH,)), frozenset(SCALAR_TYPES & {"string"}))
-        key = build(policy, policy.key, KEY_PATH, keyring, text)
+    # "drop" is a way to treat a key, not the transform of that name, which removes a field from its object.
+    simple = policy.key.verb in {"keep", "drop"}
+    text = Leaf(Path((KEY_PATH,)), frozenset({"string"}))
     stamp = policy.timestamp
     return Envelope(
-        key=key,
+        key=policy.key.verb if simple else build(policy, policy.key, KEY_PATH, keyring, text),
         headers=policy.headers,
         truncate=stamp.truncate.to if isinstance(stamp, TruncateTimestamp) else None,
         policy=policy.name,

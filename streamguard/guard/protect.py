@@ -34,7 +34,9 @@ class Protect:
             (column.scatter_or_drop if transform.drops else column.scatter)(protected)
 
 
-def rejecter(batch: Batch, rows: list[int], transform: Transform[Any], path: str) -> Callable[[int, str], None]:
+def rejecter(
+    batch: Batch, rows: list[int], transform: Transform[Any], path: str
+) -> Callable[[int, str], None]:
     """How a transform says, by position in its column, that it cannot take a value."""
 
     def reject(index: int, code: str) -> None:
@@ -45,4 +47,6 @@ def rejecter(batch: Batch, rows: list[int], transform: Transform[Any], path: str
 
 @cache
 def _finding(transform: type[Transform[Any]], code: str, path: str) -> Finding:
-    return Finding(f"transform.{transform.verb}.{code}", "protect", transform.messages.get(code, UNTAKEN), path)
+    return Finding(
+        f"transform.{transform.verb}.{code}", "protect", transform.messages.get(code, UNTAKEN), path
+    )

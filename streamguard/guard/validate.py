@@ -42,7 +42,8 @@ class Validate:
         if self.schema.is_valid(document):
             return
         found = dict.fromkeys(
-            Finding(f"schema.{keyword}", self.stage, message, path) for keyword, path, message in self.schema.errors(document)
+            Finding(f"schema.{keyword}", self.stage, message, path)
+            for keyword, path, message in self.schema.errors(document)
         )
         for finding in list(found)[:MOST]:
             batch.reject(row, finding)

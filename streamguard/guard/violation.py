@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Finding:
     """One reason why a record was rejected.
 
-    `code` is stable and documented (``schema.type``, ``transform.fpe.domain``); `path` is written with `*` where a segment
-    is not declared by the schema; `stage` is the room that found it; `message` is ours, one per kind of error.
+    `code` is stable and documented (``schema.type``, ``transform.fpe.domain``); `path` is written with `*` where a
+    segment is not declared by the schema; `stage` is the room that found it; `message` is ours, one per kind of error.
     """
 
     code: str

@@ -129,12 +129,16 @@ CleanStep = Literal["trim", "lower", "upper", "nfc", "nfkc", "collapse", "coerce
 class Policy(Model):
     """What every field of one topic is, and what must happen to it."""
 
-    name: str = Field(default="", pattern=r"^$|" + _NAME, description="Default: the file's name without its ending.")
+    name: str = Field(
+        default="", pattern=r"^$|" + _NAME, description="Default: the file's name without its ending."
+    )
     version: str = Field(default="", description="Default: a digest of the policy and its schema.")
     topic: str = Field(pattern=_TOPIC, description="The topic to consume.")
     outputs: Outputs = Outputs()
     value: Value = Value()
-    key: Rule = Field(description="keep, drop, or any transform. There is no default: a key is often a person's id.")
+    key: Rule = Field(
+        description="keep, drop, or any transform. There is no default: a key is often a person's id."
+    )
     headers: Literal["keep", "drop"] | tuple[str, ...] = ("traceparent",)
     timestamp: Literal["keep", "drop"] | TruncateTimestamp = "keep"
     quarantine: Quarantine = Quarantine()
@@ -147,7 +151,9 @@ class Policy(Model):
     quality: tuple[QualityRule, ...] = ()
     violation_limit: ViolationLimit | Literal["off"] = ViolationLimit()
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    commit_interval_ms: int = Field(default=200, ge=1, le=5000, description="At most a third of the transaction timeout.")
+    commit_interval_ms: int = Field(
+        default=200, ge=1, le=5000, description="At most a third of the transaction timeout."
+    )
 
     @property
     def clean_topic(self) -> str:

@@ -1,4 +1,4 @@
-"""Field paths: ``customer.email``, ``items[*].note``, ``labels.*``, ``a\\.b`` for a name that holds a dot.
+r"""Field paths: ``customer.email``, ``items[*].note``, ``labels.*``, ``a\.b`` for a name that holds a dot.
 
 A path names leaves in a document by their shape, never by a position: ``[*]`` is every element of an array and ``*``
 every property of a map. The same text is what `check` prints, so reading and writing are exact inverses.
@@ -46,7 +46,8 @@ class Path:
         """True when `other` is this path or lies below it: a rule for this path decides about `other` too."""
         mine, theirs = self.segments, other.segments[: len(self.segments)]
         return len(mine) == len(theirs) and all(
-            ours is Wild.ANY and isinstance(its, str) or ours == its for ours, its in zip(mine, theirs, strict=True)
+            (ours is Wild.ANY and isinstance(its, str)) or ours == its
+            for ours, its in zip(mine, theirs, strict=True)
         )
 
     def child(self, segment: Segment) -> Path:
@@ -74,7 +75,9 @@ def parse_path(text: str) -> Path:
                 segments.append(_ESCAPED.sub(r"\1", name[0]))
                 at = name.end()
             else:
-                raise ValueError(r"expected a name; write a literal '.', '[', ']' or '*' as '\.', '\[', '\]', '\*'")
+                raise ValueError(
+                    r"expected a name; write a literal '.', '[', ']' or '*' as '\.', '\[', '\]', '\*'"
+                )
     if not segments:
         raise ValueError("a path cannot be empty")
     return Path(tuple(segments))
