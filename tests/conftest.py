@@ -32,25 +32,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(part)
 
 
-def left_out(part: str, reason: str) -> NoReturn:
-    """Skip the running test because a part is missing, or fail it where that part is required."""
-    if part in REQUIRED:
-        pytest.fail(f"{part} is required here (STREAMGUARD_REQUIRE): {reason}", pytrace=False)
-    pytest.skip(f"left out, {part} is missing: {reason}")
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name every test that a missing part left out."""
+    """Name every test that was skipped, under the reason that it gave."""
     by_reason: dict[str, list[str]] = {}
     for report in terminalreporter.stats.get("skipped", []):
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        if reason.startswith("left out"):
-            by_reason.setdefault(reason, []).append(report.nodeid)
+        by_reason.setdefault(report.longrepr[2].removeprefix("Skipped: "), []).append(report.nodeid)
     for reason, tests in by_reason.items():
-        terminalreporter.section(f"{len(tests)} tests left out")
+        terminalreporter.section(f"{len(tests)} left out")
         terminalreporter.line(reason)
         for test in tests:
             terminalreporter.line(f"  {test}")
+
+
+def left_out(part: str, reason: str) -> NoReturn:
+    """Skip the running test because a part is missing, or fail it where that part is required."""
+    if part in REQUIRED:
+        pytest.fail(f"{part} is required here (STREAMGUARD_REQUIRE). {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def started(broker: Broker) -> str:
+    """Start a broker for the running test, and return its address."""
+    try:
+        return broker.start()
+    except MissingPart as missing:
+        reason = str(missing)
+    left_out("kafka", reason)
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +67,7 @@ def kafka() -> str:
     ``STREAMGUARD_TEST_KAFKA`` names one that runs already; otherwise scripts/kafka starts one, and it goes on
     running for the next time unless scripts/test, which cleans up after itself, asked for it.
     """
-    try:
-        return os.environ.get("STREAMGUARD_TEST_KAFKA") or Broker(default_name()).start()
-    except MissingPart as missing:
-        left_out("kafka", str(missing))
+    return os.environ.get("STREAMGUARD_TEST_KAFKA") or started(Broker(default_name()))
 
 
 @pytest.fixture
@@ -89,19 +93,16 @@ def topic(kafka: str) -> Iterator[Callable[..., str]]:
 @pytest.fixture
 def start_broker() -> Iterator[Callable[[], Broker]]:
     """A function that starts one more broker, for tests that stop, kill or suspend brokers; deleted after the test."""
-    started: list[Broker] = []
+    brokers: list[Broker] = []
 
     def start() -> Broker:
         broker = Broker(fresh_name())
-        started.append(broker)
-        try:
-            broker.start()
-        except MissingPart as missing:
-            left_out("kafka", str(missing))
+        brokers.append(broker)
+        started(broker)
         return broker
 
     yield start
-    for broker in started:
+    for broker in brokers:
         broker.delete()
 
 
