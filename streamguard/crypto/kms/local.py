@@ -1,0 +1,175 @@
+"""Master keys on this machine: a file that only its owner can read, or, for development, an environment variable.
+
+One line of text per master key, ``sgmk1.<id>.<base64url of 32 bytes>``; the last one wraps, all of them unwrap, so that
+rotation is one more line. The id is a digest of the key, which tells a damaged line from a good one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from streamguard.errors import ConfigError, KeysUnavailableError
+
+_LINE: Final = re.compile(r"sgmk1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})", re.ASCII)
+_WRAPPED: Final = b"sgw1"
+_HEADER: Final = """\
+# StreamGuard master key. Whoever reads this file can reveal every protected value; when it is lost, so are they.
+# Keep a copy in a safe place, apart from the store. The last line wraps new data keys; older lines still unwrap.
+"""
+
+
+class LocalKms:
+    """Wraps with AES-256-GCM under master keys held in this process's memory."""
+
+    def __init__(self, masters: list[bytes]) -> None:
+        self._masters = {master_id(master): AESGCM(master) for master in masters}
+        self._current = master_id(masters[-1])
+
+    @classmethod
+    def from_file(cls, path: Path) -> LocalKms:
+        """Read master keys from a file. Raises `ConfigError` when others may read it, or when it is damaged."""
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"There is no master key file {path}.", f"Create one with: streamguard keys init --file {path}"
+            ) from None
+        except OSError:
+            raise ConfigError(
+                f"The master key file {path} cannot be opened.", "Let the service's own user own and read it (mode 0600)."
+            ) from None
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigError(f"The master key file {path} is not a file.", "Name a file made by: streamguard keys init")
+            if found.st_mode & 0o077:
+                raise ConfigError(f"Others than its owner may read the master key file {path}.", f"Run: chmod 600 {path}")
+            text = file.read()
+        return cls(_parse(text.decode("ascii", errors="replace"), f"the file {path}"))
+
+    @classmethod
+    def from_env(cls, name: str) -> LocalKms:
+        """Read master keys, separated by white space, from the environment variable `name`: for development."""
+        text = os.environ.get(name)
+        if not text:
+            raise ConfigError(
+                f"The environment variable {name} holds no master key.", f"Make one with: streamguard keys init --env {name}"
+            )
+        return cls(_parse(text, f"the environment variable {name}"))
+
+    @property
+    def name(self) -> str:
+        """``local:`` and the id of the master key that wraps."""
+        return f"local:{self._current}"
+
+    def wrap(self, secret: bytes) -> bytes:
+        """``sgw1 | master id | nonce | ciphertext and tag``; the first two are authenticated as well."""
+        nonce = os.urandom(12)
+        head = _WRAPPED + bytes.fromhex(self._current)
+        return head + nonce + self._masters[self._current].encrypt(nonce, secret, head)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """The secret inside. Raises `KeysUnavailableError` when its master key is not here, or when it was damaged."""
+        head, nonce, sealed = wrapped[:10], wrapped[10:22], wrapped[22:]
+        master = self._masters.get(head[4:].hex()) if head.startswith(_WRAPPED) else None
+        if master is None:
+            raise KeysUnavailableError(
+                f"A data key was wrapped by another master key than those given ({', '.join(self._masters)}).",
+                "Give the service the master key that `streamguard keys list` names beside it.",
+            )
+        try:
+            return master.decrypt(nonce, sealed, head)
+        except (InvalidTag, ValueError):
+            raise KeysUnavailableError(
+                "A data key in the store is damaged: it does not unwrap.", "Restore the store from a backup."
+            ) from None
+
+    def health(self) -> None:
+        """Always well: what could fail failed when the keys were read."""
+
+
+def generate() -> bytes:
+    """A new master key: 32 random bytes."""
+    return secrets.token_bytes(32)
+
+
+def master_id(master: bytes) -> str:
+    """The public id of a master key: twelve hexadecimal digits of its SHA-256."""
+    return sha256(b"sgmk1" + master).hexdigest()[:12]
+
+
+def format_line(master: bytes) -> str:
+    """A master key as it is written in a file or a variable. Secret."""
+    return f"sgmk1.{master_id(master)}.{urlsafe_b64encode(master).rstrip(b'=').decode()}"
+
+
+def write_file(path: Path, master: bytes) -> None:
+    """Write a new master key file, mode 0600, in a directory that is created with mode 0700 where it is missing.
+
+    Raises `ConfigError` when the file exists (a master key is never overwritten) or cannot be written.
+    """
+    try:
+        _make_directory(path.parent)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ConfigError(
+            f"{path} exists already, and a master key is never overwritten: every value it protects would be lost.",
+            "Name another file, or go on with this one.",
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"The file {path} cannot be created: {os.strerror(error.errno or 0)}.", "Name another file.") from None
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"{_HEADER}{format_line(master)}\n")
+            file.flush()
+            os.fsync(handle)
+        _sync_directory(path.parent)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # no half a key stays behind
+        raise ConfigError(
+            f"The file {path} cannot be written: {os.strerror(error.errno or 0)}.", "Make room, or name another file."
+        ) from None
+
+
+def _parse(text: str, where: str) -> list[bytes]:
+    words = " ".join(line for line in text.splitlines() if not line.lstrip().startswith("#")).split()
+    masters = [_read_word(word) for word in words]
+    good = [master for master in masters if master is not None]
+    if not masters or len(good) < len(masters):
+        raise ConfigError(
+            f"What {where} holds is not a StreamGuard master key, or it is damaged.",
+            "Restore it from its copy; streamguard keys init makes a new one, which cannot read what the old one protected.",
+        )
+    return good
+
+
+def _read_word(word: str) -> bytes | None:
+    found = _LINE.fullmatch(word)
+    if found is None:
+        return None
+    master = urlsafe_b64decode(found[2] + "=")
+    return master if master_id(master) == found[1] else None
+
+
+def _make_directory(path: Path) -> None:
+    if not path.exists():
+        _make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

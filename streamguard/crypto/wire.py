@@ -1,0 +1,148 @@
+"""The format of protected tokens. What is written here is permanent once published: see docs/wire-format.md.
+
+A token is ``sg1.<kind>.<key id>.<payload>``. Its plaintext is one encoded value: a type byte, then the value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from streamguard.errors import TokenError
+
+VERSION: Final = "sg1"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way of protecting a value. `id` and meaning never change; `key_bytes` is the length of its subkey."""
+
+    id: str
+    name: str
+    key_bytes: int
+
+
+# One letter each. Subkeys for anything that is not a token (pseudonyms, hashes) are named with whole words instead, so
+# that the two can never meet.
+KINDS: Final = (
+    Kind("e", "AES-256-GCM, random nonce", 32),
+    Kind("d", "AES-256-SIV, deterministic", 64),
+    Kind("q", "AES-256-GCM, original of a violation", 32),
+)
+
+_TOKEN: Final = re.compile(r"sg1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+_JSON: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+NOT_A_TOKEN: Final = "This is not a protected token, or it was edited or cut."
+_NOT_A_VALUE: Final = "The protected value is not encoded as StreamGuard encodes values."
+_NOT_ENCODABLE: Final = "A value cannot be protected: it is not text, bytes or plain JSON within 64-bit integers."
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token taken apart. Nothing is authenticated yet."""
+
+    kind: str
+    key_id: str
+    payload: bytes
+
+
+def encode_value(value: Any) -> bytes:
+    """One value as a type byte and its bytes: ``s`` UTF-8 text, ``b`` bytes, ``j`` compact JSON with sorted names.
+
+    Raises `TokenError` for what none of the three can carry without change: NaN and infinity, integers beyond 64 bits,
+    lone surrogates, objects that are not JSON.
+    """
+    if isinstance(value, str):
+        try:
+            return b"s" + value.encode()
+        except UnicodeEncodeError:
+            raise TokenError(_NOT_ENCODABLE) from None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return b"b" + value
+    try:
+        text = orjson.dumps(value, option=_JSON)
+        if b"null" in text:
+            json.dumps(value, allow_nan=False)  # orjson writes NaN and infinity as null; this refuses them
+    except (TypeError, ValueError, RecursionError):
+        raise TokenError(_NOT_ENCODABLE) from None
+    return b"j" + text
+
+
+def encode_column(values: Iterable[Any]) -> list[bytes]:
+    """`encode_value` over a column, quick for text."""
+    try:
+        return [b"s" + value.encode() if type(value) is str else encode_value(value) for value in values]
+    except UnicodeEncodeError:
+        raise TokenError(_NOT_ENCODABLE) from None
+
+
+def pad(encoded: bytes, multiple: int) -> bytes:
+    """Hide the length of an encoded value: ``p``, the encoding, 0x80, then zero bytes up to a multiple of `multiple`.
+
+    The padding is that of ISO/IEC 7816-4; the type byte ``p`` tells the reader to take it off.
+    """
+    return b"p" + encoded + b"\x80" + bytes(-(len(encoded) + 2) % multiple)
+
+
+def decode_value(data: bytes) -> Any:
+    """The value that `encode_value` encoded, padding removed. Raises `TokenError` for anything else."""
+    if data[:1] == b"p":
+        data, mark, _ = data[1:].rpartition(b"\x80")
+        if not mark:
+            raise TokenError(_NOT_A_VALUE)
+    form, body = data[:1], data[1:]
+    try:
+        if form == b"s":
+            return body.decode()
+        if form == b"j":
+            return orjson.loads(body)
+    except ValueError:
+        raise TokenError(_NOT_A_VALUE) from None
+    if form == b"b":
+        return body
+    raise TokenError(_NOT_A_VALUE)
+
+
+def aad(kind: str, key_id: str, element: str) -> bytes:
+    """What a token's ciphertext is bound to: ``sg1|kind|key id|element``. Only the element may contain a ``|``."""
+    return f"{VERSION}|{kind}|{key_id}|{element}".encode()
+
+
+def format_tokens(kind: str, key_id: str, payloads: Iterable[bytes]) -> list[str]:
+    """The tokens of a column of payloads that were made with one key."""
+    # One join, one translation and one decoding for the whole column: b2a_base64 ends each payload with a line feed.
+    prefix = f"{VERSION}.{kind}.{key_id}.".encode()
+    lines = prefix + prefix.join(map(b2a_base64, payloads))
+    if lines == prefix:
+        return []
+    return lines[:-1].translate(_TO_URL, b"=").decode("ascii").split("\n")
+
+
+def parse_token(text: str) -> Token:
+    """Take a token apart. Raises `TokenError` unless it is exactly as `format_tokens` writes it.
+
+    Python's decoder takes ``QQ``, ``QR`` and ``Q!Q`` alike; only the canonical base64url spelling is accepted here, so
+    that no edited token is ever read.
+    """
+    found = _TOKEN.fullmatch(text)
+    if found is None:
+        raise TokenError(NOT_A_TOKEN)
+    kind, key_id, spelled = found.groups()
+    plain = spelled.encode().translate(_FROM_URL)
+    try:
+        payload = a2b_base64(plain + b"=" * (-len(plain) % 4))
+    except Base64Error:
+        raise TokenError(NOT_A_TOKEN) from None
+    if b2a_base64(payload, newline=False).rstrip(b"=") != plain:
+        raise TokenError(NOT_A_TOKEN)
+    return Token(kind, key_id, payload)
