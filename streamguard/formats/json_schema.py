@@ -2,7 +2,8 @@
 
 `Schema.leaves` is the list that a policy has to classify completely. Where a schema is vague (an untyped
 subtree, a recursion, a map whose property names are data), the leaf is `free`: only a transform that takes
-the whole value can guard it. A map whose names are limited by ``patternProperties`` or ``propertyNames`` has leaves below ``*``.
+the whole value can guard it. A map whose names are limited by ``patternProperties`` or ``propertyNames`` has
+leaves below ``*``.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ class Schema:
         """Leaves of the place where all of `nodes` apply. `refs` are the references followed on the way down."""
         parts, refs, looped = self._parts(nodes, refs)
         types = frozenset.intersection(ALL_TYPES, *(self._types(node, ()) for node in nodes)) - {"null"}
+        if "number" in types:
+            types -= {"integer"}  # every integer is a number
         properties: dict[Segment, list[Any]] = {}
         elements: list[Any] = []
         for part in parts:
@@ -204,7 +207,7 @@ class Schema:
         reference = node.get("$ref")
         if reference is not None and reference not in refs:
             types &= self._types(self._resolve(reference), (*refs, reference))
-        return types - {"integer"} if "number" in types else types
+        return types
 
     def _closed(self, node: Any, refs: tuple[str, ...]) -> bool:
         """Conservative: only plain keywords are understood; anything that branches counts as open."""

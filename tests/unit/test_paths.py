@@ -1,0 +1,58 @@
+"""Paths: the text people write and the segments it means are exact inverses."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamguard.policy.paths import Path, Wild, parse_path
+
+SEGMENTS = st.one_of(st.sampled_from(Wild), st.text(min_size=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("ip", ("ip",)),
+        ("customer.email", ("customer", "email")),
+        ("items[*].note", ("items", Wild.EACH, "note")),
+        ("[*].id", (Wild.EACH, "id")),
+        ("matrix[*][*]", ("matrix", Wild.EACH, Wild.EACH)),
+        ("labels.*", ("labels", Wild.ANY)),
+        ("*.name", (Wild.ANY, "name")),
+        (r"a\.b.c", ("a.b", "c")),
+        (r"price\[\*\]", ("price[*]",)),
+        ("naïve field", ("naïve field",)),
+    ],
+)
+def test_reads_and_writes(text, segments):
+    assert parse_path(text) == Path(segments)
+    assert str(parse_path(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", ".", "a.", ".a", "a..b", "a[0]", "a[*", "a]b", "a[*]b", "a*b", "\\"])
+def test_refuses(text):
+    with pytest.raises(ValueError, match=r"expected|empty"):
+        parse_path(text)
+
+
+@given(st.lists(SEGMENTS, min_size=1).map(tuple))
+def test_every_path_reads_back(segments):
+    assert parse_path(str(Path(segments))) == Path(segments)
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "covers"),
+    [
+        ("customer", "customer.email", True),
+        ("customer", "customer", True),
+        ("customer.email", "customer", False),
+        ("customer", "customers.email", False),
+        ("labels.*", "labels.a", True),
+        ("labels.*", "labels.a.b", True),
+        ("labels.a", "labels.*", False),
+        ("items.*", "items[*]", False),
+        ("items[*]", "items[*].sku", True),
+    ],
+)
+def test_covers(upper, lower, covers):
+    assert parse_path(upper).covers(parse_path(lower)) is covers
