@@ -12,10 +12,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from streamguard.policy.expected import Expected, refused
+from streamguard.policy.problems import did_you_mean
+
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
+_VERSION = r"^[A-Za-z0-9._-]{1,64}$"
+_CODE = r"^[a-z0-9_]{1,64}$"
+_ELEMENT = r"^[^\s|]{1,200}$"
+_TOPIC_PHRASE = "a topic's name: letters, digits, '.', '_' and '-', at most 249"
+_NAME_PHRASE = "letters, digits, '_' and '-', at most 64"
+_VERSION_PHRASE = "letters, digits, '.', '_' and '-', at most 64"
+_ELEMENT_PHRASE = "a name without white space and '|', such as email, at most 200 characters"
+_RULE_PHRASE = "a transform, such as encrypt or {mask: {keep_last: 4}}"
 
 
 class Model(BaseModel):
@@ -39,41 +50,64 @@ class Rule(Model):
 
     verb: str
     options: dict[str, Any] = {}
-    element: str | None = None
+    element: Annotated[str, Field(pattern=_ELEMENT), Expected(_ELEMENT_PHRASE)] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _from_short_form(cls, data: Any) -> Any:
+    def _from_written(cls, data: Any) -> Any:
         if isinstance(data, str):
             return {"verb": data}
-        if isinstance(data, dict) and "verb" not in data:
-            verbs = [name for name in data if name != "element"]
-            if len(verbs) != 1:
-                raise ValueError("name exactly one transform, such as {encrypt: {deterministic: true}}")
-            (verb,) = verbs
-            options = data[verb]
-            if options is not None and not isinstance(options, dict):
-                raise ValueError(f"the options of '{verb}' are a mapping, such as {{{verb}: {{...}}}}")
-            return {"verb": verb, "options": options or {}, "element": data.get("element")}
-        return data
+        if not isinstance(data, dict):
+            raise refused(f"must be {_RULE_PHRASE}", code="wrong_type")
+        if "verb" in data:
+            return data
+        verbs = [name for name in data if name != "element"]
+        if len(verbs) != 1:
+            raise _not_one_verb(verbs)
+        (verb,) = verbs
+        options = data[verb]
+        if options is not None and not isinstance(options, dict):
+            advice = f"write {{{verb}: {{…}}}}, or '{verb}' alone"
+            raise refused("must have a mapping of options", at=(verb,), code="wrong_type", suggestion=advice)
+        return {"verb": verb, "options": options or {}, "element": data.get("element")}
+
+
+def _not_one_verb(verbs: list[str]) -> Exception:
+    example = "such as {encrypt: {deterministic: true}}"
+    if not verbs:
+        return refused("names no transform", suggestion=f"name exactly one, {example}")
+    for name in verbs:
+        if advice := did_you_mean(name, ["element"]):
+            return refused("is not a known key here", at=(name,), code="unknown_key", suggestion=advice)
+    message = f"stands beside '{verbs[0]}', but a field has one transform"
+    return refused(message, at=(verbs[1],), suggestion=f"name exactly one, {example}")
+
+
+TopicName = Annotated[str, Field(pattern=_TOPIC), Expected(_TOPIC_PHRASE)]
 
 
 class Outputs(Model):
     """The topics a policy writes to; the defaults are ``<topic>.clean`` and ``<topic>.violations``."""
 
-    clean: str | None = Field(default=None, pattern=_TOPIC)
-    violations: str | None = Field(default=None, pattern=_TOPIC)
+    clean: TopicName | None = Field(default=None, description="Protected records. Default: <topic>.clean")
+    violations: TopicName | None = Field(
+        default=None, description="Explained rejections. Default: <topic>.violations"
+    )
 
 
 class Value(Model):
-    """How the record's value is encoded. `schema` is a file, relative to the policy's own folder or the working one."""
+    """How the record's value is encoded, and how large it may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=())
 
     format: Literal["json"] = "json"
-    schema_file: str | None = Field(default=None, alias="schema")
-    max_depth: int = Field(default=64, ge=1, le=200)
-    max_bytes: int = Field(default=16_777_216, ge=1)
+    schema_file: str | None = Field(
+        default=None,
+        alias="schema",
+        description="JSON Schema file: beside the policy, in the folder above, in ../schemas or the working folder.",
+    )
+    max_depth: int = Field(default=64, ge=1, le=200, description="Nesting that a document may have.")
+    max_bytes: int = Field(default=16_777_216, ge=1, description="Size that a value may have.")
 
 
 class Truncate(Model):
@@ -91,7 +125,14 @@ class TruncateTimestamp(Model):
 class Quarantine(Model):
     """What happens to the original of a violation: encrypted and kept for `retain`, or not kept at all (``none``)."""
 
-    retain: Duration | Literal["none"] = timedelta(days=14)
+    retain: Annotated[Duration | Literal["none"], Expected("a duration such as 14d, or none")] = timedelta(
+        days=14
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, data: Any) -> Any:
+        return {"retain": "none"} if data == "none" else data
 
 
 class Inspect(Model):
@@ -103,17 +144,15 @@ class Inspect(Model):
     @model_validator(mode="before")
     @classmethod
     def _from_word(cls, data: Any) -> Any:
-        if data in ("on", "off"):
-            return {"enabled": data == "on"}
-        return data
+        return {"enabled": data == "on"} if data in ("on", "off") else data
 
 
 class QualityRule(Model):
     """A CEL expression over the cleaned document that must be true; `code` ends the violation's code."""
 
-    rule: str
-    code: str = Field(pattern=r"^[a-z0-9_]{1,64}$")
-    message: str | None = None
+    rule: str = Field(description="Such as: payment.amount >= 0")
+    code: Annotated[str, Field(pattern=_CODE), Expected("lower-case letters, digits and '_', at most 64")]
+    message: str | None = Field(default=None, description="The violation's message, without any value.")
 
 
 class ViolationLimit(Model):
@@ -129,27 +168,41 @@ CleanStep = Literal["trim", "lower", "upper", "nfc", "nfkc", "collapse", "coerce
 class Policy(Model):
     """What every field of one topic is, and what must happen to it."""
 
-    name: str = Field(
-        default="", pattern=r"^$|" + _NAME, description="Default: the file's name without its ending."
+    name: Annotated[str, Field(pattern=r"^$|" + _NAME), Expected(_NAME_PHRASE)] = Field(
+        default="", description="Default: the file's name without its ending."
     )
-    version: str = Field(default="", description="Default: a digest of the policy and its schema.")
-    topic: str = Field(pattern=_TOPIC, description="The topic to consume.")
+    version: Annotated[str, Field(pattern=r"^$|" + _VERSION), Expected(_VERSION_PHRASE)] = Field(
+        default="", description="Default: a digest of the policy and its schema."
+    )
+    topic: TopicName = Field(description="The topic to consume.")
     outputs: Outputs = Outputs()
     value: Value = Value()
-    key: Rule = Field(
+    key: Annotated[Rule, Expected("keep, drop, or a transform such as tokenize")] = Field(
         description="keep, drop, or any transform. There is no default: a key is often a person's id."
     )
-    headers: Literal["keep", "drop"] | tuple[str, ...] = ("traceparent",)
-    timestamp: Literal["keep", "drop"] | TruncateTimestamp = "keep"
-    quarantine: Quarantine = Quarantine()
+    headers: Annotated[
+        Literal["keep", "drop"] | tuple[str, ...], Expected("keep, drop, or a list of header names")
+    ] = Field(default=("traceparent",), description="Headers that pass: all, none, or those named.")
+    timestamp: Annotated[
+        Literal["keep", "drop"] | TruncateTimestamp, Expected("keep, drop, or {truncate: {to: hour}}")
+    ] = Field(
+        default="keep", description="The record's timestamp; drop puts the time of publishing in its place."
+    )
+    quarantine: Annotated[Quarantine, Expected("none, or {retain: 14d}")] = Quarantine()
     subject: str | None = Field(default=None, description="The path of the person whose data this is.")
-    undeclared: Literal["reject", "drop", "keep"] = "reject"
-    inspect: Inspect = Inspect()
-    clean: dict[str, tuple[CleanStep, ...]] = {}
-    fields: dict[str, Rule] = {}
-    keep: tuple[str, ...] = ()
-    quality: tuple[QualityRule, ...] = ()
-    violation_limit: ViolationLimit | Literal["off"] = ViolationLimit()
+    undeclared: Literal["reject", "drop", "keep"] = Field(
+        default="reject", description="What happens to a field that neither the schema nor the policy names."
+    )
+    inspect: Annotated[Inspect, Expected("on, off, or {skip: [paths]}")] = Inspect()
+    clean: dict[str, tuple[CleanStep, ...]] = Field(
+        default={}, description="Steps that mend a field before it is validated, in their order."
+    )
+    fields: dict[str, Rule] = Field(default={}, description="The transform of each sensitive field.")
+    keep: tuple[str, ...] = Field(default=(), description="The fields that pass as they are.")
+    quality: tuple[QualityRule, ...] = Field(default=(), description="CEL rules that a record must meet.")
+    violation_limit: Annotated[
+        ViolationLimit | Literal["off"], Expected("off, or {ratio: 0.5, per: 1000}")
+    ] = ViolationLimit()
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     commit_interval_ms: int = Field(
         default=200, ge=1, le=5000, description="At most a third of the transaction timeout."

@@ -1,0 +1,188 @@
+"""Reading a policy file and the schema it names.
+
+The schema's file is looked for beside the policy, in the folder above it, in ``../schemas``, and in the working folder;
+the first one found counts. Every problem of the file is collected before anything is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from streamguard.policy.document import Document, read_document
+from streamguard.policy.models import Policy
+from streamguard.policy.problems import Problem, ProblemsError, nearest
+from streamguard.policy.wording import problems_of
+
+TEST_SUFFIXES: Final = (".test.yaml", ".test.yml")
+"""Endings of policy tests, which sit beside the policies."""
+
+_POLICY_SUFFIXES: Final = (".yaml", ".yml")
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy as it was read, with what is needed to use it and to talk about it.
+
+    `policy` has its name and version filled in; `schema` is the parsed schema, None when the policy names none;
+    `schema_path` is its file; `document` knows the place of every value.
+    """
+
+    policy: Policy
+    path: Path
+    schema: dict[str, Any] | None
+    schema_path: Path | None
+    document: Document
+
+    @property
+    def version(self) -> str:
+        """The policy's version: as written, or a digest of the policy and its schema."""
+        return self.policy.version
+
+
+def load_policy(path: Path | str) -> LoadedPolicy:
+    """Read and validate a policy. Raises ProblemsError with every problem, ConfigError when a file cannot be read."""
+    path = Path(path)
+    document = read_document(path, what="policy")
+    policy, problems = _validated(document)
+    schema_path, schema, schema_bytes = None, None, b""
+    named = _named_schema(document)
+    if named is not None:
+        schema_path = find_schema(path, named)
+        if schema_path is None:
+            problems.append(_missing_schema(document, path, named))
+        else:
+            schema_bytes = _read_schema(document, schema_path, problems)
+            schema = _parse_schema(document, schema_path, schema_bytes, problems)
+    if policy is None or problems:
+        raise ProblemsError(problems)
+    policy = policy.model_copy(
+        update={
+            "name": policy.name or default_name(path),
+            "version": policy.version or _digest(document.data, schema_bytes),
+        }
+    )
+    return LoadedPolicy(policy, path, schema, schema_path, document)
+
+
+def default_name(path: Path) -> str:
+    """``orders`` for ``policies/orders.yaml``."""
+    return _NOT_IN_NAMES.sub("-", path.stem)[:64]
+
+
+def find_policies(paths: Iterable[Path]) -> list[Path]:
+    """The policy files among files and folders (a folder gives every ``*.yaml`` and ``*.yml`` but tests), sorted."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in inside:
+            is_policy = file.suffix in _POLICY_SUFFIXES and not file.name.endswith(TEST_SUFFIXES)
+            if file is path or is_policy:
+                found[file] = None
+    return list(found)
+
+
+def find_schema(policy: Path, named: str) -> Path | None:
+    """The schema file that a policy means by `named`, or None when there is none."""
+    return next((folder / named for folder in _schema_folders(policy) if (folder / named).is_file()), None)
+
+
+def _schema_folders(policy: Path) -> list[Path]:
+    home = policy.parent
+    return [home, home.parent if home.name else home / "..", home / ".." / "schemas", Path()]
+
+
+def _validated(document: Document) -> tuple[Policy | None, list[Problem]]:
+    if not isinstance(document.data, dict):
+        what = "the file is empty" if document.data is None else "a policy is a mapping"
+        return None, [document.problem((), what, code="missing", suggestion="begin with 'topic: …'")]
+    try:
+        return Policy.model_validate(document.data), []
+    except ValidationError as error:
+        return None, problems_of(error, Policy, document)
+
+
+def _named_schema(document: Document) -> str | None:
+    value = document.data.get("value") if isinstance(document.data, dict) else None
+    named = value.get("schema") if isinstance(value, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def _missing_schema(document: Document, path: Path, named: str) -> Problem:
+    folders = _schema_folders(path)
+    known = {
+        file.name
+        for folder in {*folders, *(f / "schemas" for f in folders)}
+        for file in folder.glob("*.json")
+    }
+    near = nearest(Path(named).name, known)
+    return document.problem(
+        ("value", "schema"),
+        f"the schema '{named}' is not beside the policy, above it, in ../schemas or in the working folder",
+        code="missing_file",
+        suggestion=f"did you mean '{near}'?" if near else "",
+    )
+
+
+def _read_schema(document: Document, path: Path, problems: list[Problem]) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        message = f"the schema '{path}' cannot be read"
+        advice = "check its permissions"
+        problems.append(
+            document.problem(("value", "schema"), message, code="missing_file", suggestion=advice)
+        )
+        return b""
+
+
+def _parse_schema(
+    document: Document, path: Path, text: bytes, problems: list[Problem]
+) -> dict[str, Any] | None:
+    if problems and not text:
+        return None
+    try:
+        schema = json.loads(text, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        message = f"the schema '{path}' is not JSON: line {error.lineno}, column {error.colno}"
+    except UnicodeDecodeError:
+        message = f"the schema '{path}' is not UTF-8 text"
+    except RecursionError:
+        message = f"the schema '{path}' is nested too deeply"
+    except _DuplicateError as error:
+        message = f"the schema '{path}' writes '{error}' twice in one object"
+    else:
+        if isinstance(schema, dict):
+            return schema
+        message = f"the schema '{path}' is not a JSON object"
+    advice = "mend the schema file"
+    problems.append(document.problem(("value", "schema"), message, code="bad_schema", suggestion=advice))
+    return None
+
+
+class _DuplicateError(ValueError):
+    """A name that an object of the schema has twice."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in names:
+            raise _DuplicateError(name)
+        names[name] = value
+    return names
+
+
+def _digest(data: dict[str, Any], schema: bytes) -> str:
+    """12 hex digits that change with the meaning of the policy or with its schema, not with its layout or comments."""
+    written = {name: value for name, value in data.items() if name not in ("name", "version")}
+    canonical = json.dumps(written, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return hashlib.sha256(canonical + b"\n" + schema).hexdigest()[:12]
