@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from operator import add
 from struct import Struct
 from typing import Any, Final
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from streamguard.crypto.keyring import DataKey, Keyring
 from streamguard.crypto.wire import (
-    NOT_A_TOKEN,
+    MALFORMED,
     Token,
     aad,
     decode_value,
@@ -31,6 +31,7 @@ from streamguard.errors import TokenError
 
 _NONCE: Final = Struct("12s")
 _TAG_BYTES: Final = 16
+_DOES_NOT_OPEN: Final = "The token does not open: it was edited or cut, or moved from where it was made."
 
 
 class GcmSealer:
@@ -49,7 +50,7 @@ class GcmSealer:
         The key must have been taken with ``Keyring.fresh(…, uses=len(values))``. Raises `TokenError` for a value that
         `encode_value` refuses.
         """
-        nonces = [nonce for (nonce,) in _NONCE.iter_unpack(os.urandom(_NONCE.size * len(values)))]
+        nonces = list(chain.from_iterable(_NONCE.iter_unpack(os.urandom(_NONCE.size * len(values)))))
         sealed = map(self._encrypt, nonces, _encoded(values, pad_to), repeat(self._aad))
         return format_tokens(self.kind, self.key.id, map(add, nonces, sealed))
 
@@ -108,7 +109,7 @@ def open_original(text: str, violation_id: str, keyring: Keyring) -> bytes:
     key = keyring.find(token.key_id)
     original = decode_value(_decrypt(token, key, f"{key.element}|{violation_id}"))
     if not isinstance(original, bytes):
-        raise TokenError(NOT_A_TOKEN)
+        raise TokenError(MALFORMED)
     return original
 
 
@@ -118,7 +119,7 @@ def _decrypt(token: Token, key: DataKey, element: str) -> bytes:
         if token.kind == "d":
             return AESSIV(key.subkey("d", 64)).decrypt(payload, [bound])
         if len(payload) < _NONCE.size + _TAG_BYTES:
-            raise TokenError(NOT_A_TOKEN)
+            raise TokenError(MALFORMED)
         return AESGCM(key.subkey(token.kind)).decrypt(payload[:12], payload[12:], bound)
     except (InvalidTag, ValueError):
-        raise TokenError("The token does not open: it was edited or cut, or moved from where it was made.") from None
+        raise TokenError(_DOES_NOT_OPEN) from None

@@ -95,21 +95,22 @@ class Keyring:
     def fresh(self, policy: str, element: str, uses: int) -> DataKey:
         """The key for the next `uses` randomized encryptions of an element; cheap while it stays the same."""
         clock = self._clock()
-        return self._lease(
-            ("fresh", policy, element), uses, clock, clock + MAX_AGE, lambda: self._mint(element, "randomized")
-        )
+        slot = ("randomized", policy, element)
+        return self._lease(slot, uses, clock, clock + MAX_AGE, lambda: self._mint(element, "randomized"))
 
     def quarantine(self, policy: str, retain: timedelta, uses: int = 1) -> DataKey:
-        """The key for the next `uses` originals of a policy's violations: one per UTC day, destroyed `retain` after it."""
+        """The key for the next `uses` originals of a policy's violations.
+
+        One per UTC day, destroyed `retain` after that day has ended.
+        """
         now = self._now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        return self._lease(
-            ("quarantine", policy, retain),
-            uses,
-            now.timestamp(),
-            midnight.timestamp(),
-            lambda: self._mint(f"quarantine:{policy}", "quarantine", destroy_after=midnight + retain),
-        )
+        slot = ("quarantine", policy, retain)
+
+        def mint() -> DataKey:
+            return self._mint(f"quarantine:{policy}", "quarantine", destroy_after=midnight + retain)
+
+        return self._lease(slot, uses, now.timestamp(), midnight.timestamp(), mint)
 
     def pinned(self, element: str) -> DataKey:
         """The key for deterministic uses of an element: the same one for every process that shares the store."""
@@ -127,7 +128,8 @@ class Keyring:
         row = self._store.key(key_id)
         if row is None:
             raise KeyMissingError(
-                "The key of a token is not in this store.", "Name the store and the master key of the service that made it."
+                "The key of a token is not in this store.",
+                "Name the store of the service that made the token.",
             )
         if row.wrapped is None:
             self._found.pop(key_id, None)
@@ -155,11 +157,11 @@ class Keyring:
         self._store.health()
 
     def _lease(
-        self, name: tuple[object, ...], uses: int, now: float, until: float, mint: Callable[[], DataKey]
+        self, slot: tuple[object, ...], uses: int, now: float, until: float, mint: Callable[[], DataKey]
     ) -> DataKey:
         # The process id is part of the name: a key that came along through a fork belongs to the parent.
-        slot = (os.getpid(), *name)
-        lease = self._leases.get(slot) or self._leases.setdefault(slot, _Lease())
+        name = (os.getpid(), *slot)
+        lease = self._leases.get(name) or self._leases.setdefault(name, _Lease())
         with lease.lock:
             if lease.key is None or now >= lease.expires or lease.left < uses:
                 lease.key, lease.expires, lease.left = mint(), until, MAX_USES
@@ -167,11 +169,12 @@ class Keyring:
             return lease.key
 
     def _pin(self, element: str) -> DataKey:
+        # Whoever inserts first decides; everyone, the winner too, uses what is read back.
         while True:
             row = self._store.pinned_key(element)
             if row is not None and row.wrapped is not None:
                 return self._open(row, row.wrapped)
-            self._try_mint(element, "pinned", version=1 if row is None else (row.version or 0) + 1)
+            self._try_mint(element, "deterministic", version=1 if row is None else (row.version or 0) + 1)
 
     def _mint(self, element: str, purpose: str, destroy_after: datetime | None = None) -> DataKey:
         while True:
@@ -186,7 +189,14 @@ class Keyring:
         key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         key = DataKey(key_id, element, secrets.token_bytes(32))
         row = KeyRow(
-            key_id, element, purpose, version, self._kms.wrap(key.secret), self._kms.name, self._now(), destroy_after
+            id=key_id,
+            element=element,
+            purpose=purpose,
+            version=version,
+            wrapped=self._kms.wrap(key.secret),
+            master=self._kms.name,
+            created_at=self._now(),
+            destroy_after=destroy_after,
         )
         return key if self._store.add_key(row) else None
 

@@ -37,14 +37,16 @@ KINDS: Final = (
     Kind("q", "AES-256-GCM, original of a violation", 32),
 )
 
-_TOKEN: Final = re.compile(r"sg1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
+_TOKEN: Final = re.compile(r"sg1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _JSON: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
-NOT_A_TOKEN: Final = "This is not a protected token, or it was edited or cut."
+MALFORMED: Final = "This is not a protected token, or it was edited or cut."
 _NOT_A_VALUE: Final = "The protected value is not encoded as StreamGuard encodes values."
-_NOT_ENCODABLE: Final = "A value cannot be protected: it is not text, bytes or plain JSON within 64-bit integers."
+_NOT_ENCODABLE: Final = (
+    "A value cannot be protected: it is not text, bytes or plain JSON within 64-bit integers."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,13 @@ def parse_token(text: str) -> Token:
     """
     found = _TOKEN.fullmatch(text)
     if found is None:
-        raise TokenError(NOT_A_TOKEN)
+        raise TokenError(MALFORMED)
     kind, key_id, spelled = found.groups()
     plain = spelled.encode().translate(_FROM_URL)
     try:
         payload = a2b_base64(plain + b"=" * (-len(plain) % 4))
     except Base64Error:
-        raise TokenError(NOT_A_TOKEN) from None
+        raise TokenError(MALFORMED) from None
     if b2a_base64(payload, newline=False).rstrip(b"=") != plain:
-        raise TokenError(NOT_A_TOKEN)
+        raise TokenError(MALFORMED)
     return Token(kind, key_id, payload)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -52,7 +52,7 @@ class Store:
         self._engine = engine
 
     def add_key(self, row: KeyRow) -> bool:
-        """Keep a new key, on disk before this returns; False when its id, or its element and version, exist already."""
+        """Keep a new key, on disk before this returns; False when its id, or its element and version, exist."""
         with _answering():
             try:
                 with self._engine.begin() as connection:
@@ -79,12 +79,13 @@ class Store:
     def destroy_expired(self, now: datetime) -> list[str]:
         """Destroy every key whose time has come: its wrapped form is overwritten, its row stays. Returns their ids."""
         due = (data_keys.c.destroy_after <= now) & data_keys.c.destroyed_at.is_(None)
-        destroy = update(data_keys).where(due).values(wrapped=None, destroyed_at=now).returning(data_keys.c.id)
-        with _answering():
-            with self._engine.begin() as connection:
-                destroyed = list(connection.execute(destroy).scalars())
-            if destroyed:
-                self._forget_log()
+        destroy = (
+            update(data_keys).where(due).values(wrapped=None, destroyed_at=now).returning(data_keys.c.id)
+        )
+        with _answering(), self._engine.begin() as connection:
+            destroyed = list(connection.execute(destroy).scalars())
+        if destroyed:
+            self._cut_log()
         return destroyed
 
     def health(self) -> None:
@@ -100,24 +101,27 @@ class Store:
             found = connection.execute(query).mappings().first()
             return None if found is None else KeyRow(**found)
 
-    def _forget_log(self) -> None:
-        """Cut SQLite's write-ahead log, in which a destroyed key would linger."""
-        with self._engine.connect() as connection:
+    def _cut_log(self) -> None:
+        """Empty the write-ahead log, where a destroyed key would linger; it also goes with the last connection."""
+        with suppress(SQLAlchemyError), self._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def open_store(url: str, *, create: bool = True) -> Store:
     """The store at an SQLAlchemy URL, such as ``sqlite:///streamguard.db``; ``sqlite://`` lives in memory.
 
-    Tables are made where they are missing; with `create` off, a file that does not exist is an error. Raises
-    `ConfigError` for what will not mend itself (no database, damaged, not ours to write, written by a newer release) and
+    With `create`, what is missing is made: the file (mode 0600) and the tables. Raises `ConfigError` for what will not
+    mend itself (no such file or directory, damaged, not ours to write, written by a newer release) and
     `KeysUnavailableError` for what may (locked, disk full).
     """
     target = _target(url)
-    engine = _in_memory() if target.database in (None, "", ":memory:") else _on_disk(Path(str(target.database)), create)
+    if target.database in {None, "", ":memory:"}:
+        engine = _in_memory()
+    else:
+        engine = _on_disk(Path(str(target.database)), create=create)
     try:
         with _answering(opening=True), engine.begin() as connection:
-            _prepare(connection)
+            _prepare(connection, create=create)
     except BaseException:
         engine.dispose()
         raise
@@ -128,11 +132,9 @@ def _target(url: str) -> URL:
     try:
         target = make_url(url)
     except SQLAlchemyError:
-        raise ConfigError("The store's address cannot be read.", "Write it like sqlite:///streamguard.db") from None
+        raise ConfigError("The store's address cannot be read.", _WRITE_IT_LIKE) from None
     if target.get_backend_name() != "sqlite":
-        raise ConfigError(
-            f"The store cannot be kept in '{target.get_backend_name()}'.", "Write its address like sqlite:///streamguard.db"
-        )
+        raise ConfigError(f"A store cannot be kept in '{target.get_backend_name()}'.", _WRITE_IT_LIKE)
     return target
 
 
@@ -141,23 +143,27 @@ def _in_memory() -> Engine:
     return _engine("sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0)
 
 
-def _on_disk(path: Path, create: bool) -> Engine:
-    if not path.exists():
-        if not create:
-            raise ConfigError(f"There is no store at {path}.", "Name the file that the service uses.")
+def _on_disk(path: Path, *, create: bool) -> Engine:
+    if create:
         _create_private(path)
-    # A connection per use: keys are asked for rarely, and nothing is shared across threads or a fork.
+    elif not path.exists():
+        raise ConfigError(
+            f"There is no store at {path}.", "Name the file that the service keeps its keys in."
+        )
+    # A connection per use: keys are asked for rarely, and nothing is shared among threads or across a fork.
     return _engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
 
 
 def _create_private(path: Path) -> None:
-    """An empty file that only its owner can read; SQLite gives its log the same mode."""
+    """Where there is no file, an empty one that only its owner can read; SQLite gives its log the same mode."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise ConfigError(
             f"The store {path} cannot be created: {os.strerror(error.errno or 0)}.",
-            "Create its directory, writable for the service's own user.",
+            "Create its directory, writable for the user that runs StreamGuard.",
         ) from None
 
 
@@ -173,18 +179,37 @@ def _engine(url: str | URL, **options: Any) -> Engine:
     return engine
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: Connection, *, create: bool) -> None:
+    version = _version(connection)
+    if version is None and not create:
+        raise ConfigError(
+            "The file holds no StreamGuard store.", "Name the file that the service keeps its keys in."
+        )
+    if version is None:
+        _make_tables(connection)
+    elif version > SCHEMA_VERSION:
+        raise ConfigError("The store was written by a newer StreamGuard.", "Upgrade this one.")
+
+
+def _version(connection: Connection) -> int | None:
+    if not inspect(connection).has_table(schema_version.name):
+        return None
+    return connection.execute(select(func.max(schema_version.c.version))).scalar()
+
+
+def _make_tables(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process at a time makes the tables
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE"
+    )  # of several processes that start at once, one makes the tables
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
-    version = connection.execute(select(func.max(schema_version.c.version))).scalar()
-    if version is None:
-        connection.execute(insert(schema_version).values(version=SCHEMA_VERSION, applied_at=datetime.now(UTC)))
-    elif version > SCHEMA_VERSION:
-        raise ConfigError("The store was written by a newer StreamGuard.", "Upgrade this one.")
+    if _version(connection) is None:
+        connection.execute(
+            insert(schema_version).values(version=SCHEMA_VERSION, applied_at=datetime.now(UTC))
+        )
 
 
 @contextmanager
@@ -193,26 +218,37 @@ def _answering(*, opening: bool = False) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        name = getattr(error.orig, "sqlite_errorname", "") if isinstance(error, DBAPIError) else ""
-        raise _ours(name, opening) from None
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        raise _ours(getattr(cause, "sqlite_errorname", ""), opening=opening) from None
 
 
-def _ours(name: str, opening: bool) -> ConfigError | KeysUnavailableError:
-    for start, final, message, remedy in _FAILURES:
-        if name.startswith(start):
-            return (ConfigError if opening and final else KeysUnavailableError)(message, remedy)
-    return KeysUnavailableError("The store does not answer.", "See that its database is there and can be written.")
+def _ours(name: str, *, opening: bool) -> ConfigError | KeysUnavailableError:
+    for beginning, lasting, message, remedy in _FAILURES:
+        if name.startswith(beginning):
+            return (ConfigError if opening and lasting else KeysUnavailableError)(message, remedy)
+    return KeysUnavailableError(
+        "The store does not answer.", "See that its database is there and can be written."
+    )
 
 
-# SQLite's error name begins with | will it last? | what to say | what to do
+_WRITE_IT_LIKE: Final = "Write its address like sqlite:///streamguard.db"
+_OWN_IT: Final = "Let the user that runs StreamGuard own the file and its directory."
+_FREE_IT: Final = "Find what holds it, such as a backup or a database shell."
+
+# How SQLite's name of the error begins, whether it lasts, what happened, what to do.
 _FAILURES: Final = (
-    ("SQLITE_FULL", False, "The disk under the store is full.", "Make room; StreamGuard goes on by itself."),
-    ("SQLITE_BUSY", False, "The store is locked by another process.", "Find what holds it, such as a backup or a shell."),
-    ("SQLITE_LOCKED", False, "The store is locked by another process.", "Find what holds it, such as a backup or a shell."),
-    ("SQLITE_NOTADB", True, "The store's file is not a StreamGuard store.", "Name another file, or restore a backup."),
+    ("SQLITE_FULL", False, "The disk under the store is full.", "Make room; the service goes on by itself."),
+    ("SQLITE_BUSY", False, "The store is locked by another process.", _FREE_IT),
+    ("SQLITE_LOCKED", False, "The store is locked by another process.", _FREE_IT),
+    (
+        "SQLITE_NOTADB",
+        True,
+        "The store's file is not a StreamGuard store.",
+        "Name another, or restore a backup.",
+    ),
     ("SQLITE_CORRUPT", True, "The store's file is damaged.", "Restore it from a backup."),
-    ("SQLITE_READONLY", True, "The store cannot be written.", "Let the service's own user own its file and its directory."),
-    ("SQLITE_CANTOPEN", True, "The store cannot be opened.", "Let the service's own user own its file and its directory."),
-    ("SQLITE_PERM", True, "The store cannot be opened.", "Let the service's own user own its file and its directory."),
-    ("SQLITE_IOERR", False, "The disk under the store fails.", "Look at the system's log; move the store if it goes on."),
+    ("SQLITE_READONLY", True, "The store cannot be written.", _OWN_IT),
+    ("SQLITE_CANTOPEN", True, "The store cannot be opened.", _OWN_IT),
+    ("SQLITE_PERM", True, "The store cannot be opened.", _OWN_IT),
+    ("SQLITE_IOERR", False, "The disk under the store fails.", "Look at the system's log, and at the disk."),
 )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Column, DateTime, Dialect, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.types import TypeDecorator
 
 SCHEMA_VERSION: Final = 1
@@ -51,6 +62,6 @@ data_keys = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("destroy_after", UtcTime),
     Column("destroyed_at", UtcTime),
-    UniqueConstraint("element", "version", name="one_key_per_element_and_version"),  # version is null unless pinned
+    UniqueConstraint("element", "version"),  # version is null unless deterministic
     Index("data_keys_to_destroy", "destroy_after"),
 )

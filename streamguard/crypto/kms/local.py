@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from streamguard.errors import ConfigError, KeysUnavailableError
 
-_LINE: Final = re.compile(r"sgmk1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})", re.ASCII)
+_LINE: Final = re.compile(r"sgmk1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})")
 _WRAPPED: Final = b"sgw1"
 _HEADER: Final = """\
 # StreamGuard master key. Whoever reads this file can reveal every protected value; when it is lost, so are they.
@@ -42,18 +42,20 @@ class LocalKms:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise ConfigError(
-                f"There is no master key file {path}.", f"Create one with: streamguard keys init --file {path}"
+                f"There is no master key file {path}.",
+                f"Create one with: streamguard keys init --file {path}",
             ) from None
         except OSError:
             raise ConfigError(
-                f"The master key file {path} cannot be opened.", "Let the service's own user own and read it (mode 0600)."
+                f"The master key file {path} cannot be opened.",
+                "Let the user that runs StreamGuard own it (mode 0600).",
             ) from None
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
-                raise ConfigError(f"The master key file {path} is not a file.", "Name a file made by: streamguard keys init")
+                raise ConfigError(f"{path} is not a file.", "Name a file made by: streamguard keys init")
             if found.st_mode & 0o077:
-                raise ConfigError(f"Others than its owner may read the master key file {path}.", f"Run: chmod 600 {path}")
+                raise ConfigError(f"Others may read the master key file {path}.", f"Run: chmod 600 {path}")
             text = file.read()
         return cls(_parse(text.decode("ascii", errors="replace"), f"the file {path}"))
 
@@ -63,7 +65,8 @@ class LocalKms:
         text = os.environ.get(name)
         if not text:
             raise ConfigError(
-                f"The environment variable {name} holds no master key.", f"Make one with: streamguard keys init --env {name}"
+                f"The environment variable {name} holds no master key.",
+                f"Make one with: streamguard keys init --env {name}",
             )
         return cls(_parse(text, f"the environment variable {name}"))
 
@@ -127,7 +130,9 @@ def write_file(path: Path, master: bytes) -> None:
             "Name another file, or go on with this one.",
         ) from None
     except OSError as error:
-        raise ConfigError(f"The file {path} cannot be created: {os.strerror(error.errno or 0)}.", "Name another file.") from None
+        raise ConfigError(
+            f"The file {path} cannot be created: {os.strerror(error.errno or 0)}.", "Name another file."
+        ) from None
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(f"{_HEADER}{format_line(master)}\n")
@@ -137,7 +142,8 @@ def write_file(path: Path, master: bytes) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)  # no half a key stays behind
         raise ConfigError(
-            f"The file {path} cannot be written: {os.strerror(error.errno or 0)}.", "Make room, or name another file."
+            f"The file {path} cannot be written: {os.strerror(error.errno or 0)}.",
+            "Make room, or name another file.",
         ) from None
 
 
@@ -148,7 +154,7 @@ def _parse(text: str, where: str) -> list[bytes]:
     if not masters or len(good) < len(masters):
         raise ConfigError(
             f"What {where} holds is not a StreamGuard master key, or it is damaged.",
-            "Restore it from its copy; streamguard keys init makes a new one, which cannot read what the old one protected.",
+            "Restore it from its copy: a new master key cannot read what this one protected.",
         )
     return good
 
