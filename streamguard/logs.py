@@ -48,6 +48,7 @@ FIELDS: dict[str, re.Pattern[str] | type] = {
     # how much
     "count": int, "records": int, "violations": int, "bytes": int, "limit": int, "attempt": int, "ratio": float,
     "seconds": float, "lag": int, "port": int, "pid": int, "exit_code": int, "processes": int, "replication": int,
+    "repeated": int,
     # of errors: the class; the text only where it is our own (StreamGuardError)
     "exception": _NAME, "cause": _NAME, "at": _PLACE, "message": _PROSE, "remedy": _PROSE,
     # of libraries
@@ -204,14 +205,47 @@ class _Handler(logging.Handler):
         super().__init__()
         self._stream = stream
         self._render = _as_json if style == "json" else _as_text
+        self._echoes = _Echoes()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            event, fields = _own(record) if hasattr(record, _EVENT) else _foreign(record)
+            if hasattr(record, _EVENT):
+                event, fields = _own(record)
+            else:
+                event, fields = _foreign(record)
+                repeated = self._echoes.since_last(record.created, tuple(sorted(fields.items())))
+                if repeated is None:
+                    return
+                if repeated:
+                    fields["repeated"] = repeated
             self._stream.write(self._render(record, event, fields) + "\n")
             self._stream.flush()
         except Exception:  # noqa: BLE001, S110 - a line that cannot be written must not end the service
             pass
+
+
+class _Echoes:
+    """Lets each line of a library through once per `_QUIET` seconds: without its text it says the same each time.
+
+    aiokafka writes about 60 lines a second for as long as a broker is away (measured).
+    """
+
+    _QUIET = 10.0
+    _MOST = 500
+
+    def __init__(self) -> None:
+        self._seen: dict[object, tuple[float, int]] = {}
+
+    def since_last(self, now: float, line: object) -> int | None:
+        """How often `line` was held back since it was last written; ``None`` to hold it back now."""
+        last, held_back = self._seen.get(line, (float("-inf"), 0))
+        if now - last < self._QUIET:
+            self._seen[line] = (last, held_back + 1)
+            return None
+        if len(self._seen) >= self._MOST:
+            self._seen.clear()
+        self._seen[line] = (now, 0)
+        return held_back
 
 
 def _own(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
