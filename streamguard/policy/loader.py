@@ -79,14 +79,11 @@ def default_name(path: Path) -> str:
 
 
 def find_policies(paths: Iterable[Path]) -> list[Path]:
-    """The policy files among files and folders (a folder gives every ``*.yaml`` and ``*.yml`` but tests), sorted."""
+    """The policy files among files and folders (of which each gives its ``*.yaml`` and ``*.yml``), without tests."""
     found: dict[Path, None] = {}
     for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in inside:
-            is_policy = file.suffix in _POLICY_SUFFIXES and not file.name.endswith(TEST_SUFFIXES)
-            if file is path or is_policy:
-                found[file] = None
+        files = sorted(f for f in path.iterdir() if f.suffix in _POLICY_SUFFIXES) if path.is_dir() else [path]
+        found |= dict.fromkeys(file for file in files if not file.name.endswith(TEST_SUFFIXES))
     return list(found)
 
 

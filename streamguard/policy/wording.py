@@ -76,9 +76,7 @@ def _explain(
     details: Sequence[ErrorDetails], at: Place, model: type[BaseModel], document: Document, root: Place
 ) -> Iterator[Problem]:
     field, parent = _field_at(model, at[len(root) :])
-    expected = (
-        next((mark.phrase for mark in field.metadata if isinstance(mark, Expected)), "") if field else ""
-    )
+    expected = _expected(field)
     name = str(at[-1]) if at else ""
     for detail in details:
         kind, context = detail["type"], detail.get("ctx", {})
@@ -153,9 +151,7 @@ def _words(detail: ErrorDetails) -> list[str]:
 
 def _missing_advice(model: type[BaseModel], detail: ErrorDetails) -> str:
     field, _ = _field_at(model, tuple(detail["loc"]))
-    expected = (
-        next((mark.phrase for mark in field.metadata if isinstance(mark, Expected)), "") if field else ""
-    )
+    expected = _expected(field)
     return f"write {expected}" if expected else ""
 
 
@@ -192,6 +188,13 @@ def _field_at(model: type[BaseModel], place: Place) -> tuple[FieldInfo | None, t
         if field is None and annotation is None:
             break
     return field, parent
+
+
+def _expected(field: FieldInfo | None) -> str:
+    """The phrase of a field's `Expected`, which may also stand at a member of its union."""
+    members = [getattr(member, "__metadata__", ()) for member in get_args(field.annotation)] if field else []
+    marks = [mark for metadata in (field.metadata if field else [], *members) for mark in metadata]
+    return next((mark.phrase for mark in marks if isinstance(mark, Expected)), "")
 
 
 def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:

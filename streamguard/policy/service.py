@@ -1,0 +1,311 @@
+"""The service file ``streamguard.yaml``: where Kafka, the keys, the store and the policies are, and how to run.
+
+``kafka:`` holds librdkafka's own properties, which go to the clients as they are. Those that carry a guarantee of ours
+are refused; security settings are limited to those that can also be given to Faust's own client, because a service of
+which one half connects encrypted and the other half not is worse than one that does not start.
+
+``${NAME}`` is replaced by that environment variable, ``${NAME:-default}`` also when it is unset or empty, and ``$${``
+stands for ``${``. A variable that is not set and has no default is an error. Paths (``policies``, ``keys.file``, a
+SQLite store) are relative to the service file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
+
+from streamguard.errors import ConfigError
+from streamguard.policy.document import Document, read_document
+from streamguard.policy.expected import Expected, Place, refused
+from streamguard.policy.loader import find_policies
+from streamguard.policy.models import Model
+from streamguard.policy.problems import Problem, ProblemsError
+from streamguard.policy.properties import SHOWN, Properties, property_problems
+from streamguard.policy.wording import problems_of
+
+_DEFAULT_PATHS: Final = {
+    "policies": ["policies"],
+    "keys": {"file": "streamguard.key"},
+    "store": {"url": "sqlite:///streamguard.db"},
+}
+_VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?:(:-)([^}]*))?\})?")
+_SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/)(.+)", re.DOTALL)
+_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
+_ENV: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,199}$"
+_GROUP: Final = r"^[A-Za-z0-9._-]{1,100}$"
+
+_SECTIONS_SHOWN: Final = frozenset(
+    {
+        "group",
+        "log",
+        "policies",
+        "session_timeout_ms",
+        "slot",
+        "start",
+        "stop_timeout_ms",
+        "topics",
+        "transaction_timeout_ms",
+        "web",
+    }
+)
+
+
+def _as_text(properties: Any) -> Any:
+    """Property values as text, which is what librdkafka takes; YAML has numbers and booleans too."""
+    if not isinstance(properties, dict):
+        return properties
+    words = {True: "true", False: "false"}
+    return {
+        name: words[value]
+        if isinstance(value, bool)
+        else str(value)
+        if isinstance(value, int | float)
+        else value
+        for name, value in properties.items()
+    }
+
+
+class Keys(Model):
+    """Where the master key is: a file that only its owner can read, or, for development, an environment variable."""
+
+    provider: Literal["local"] = "local"
+    file: Path | None = Field(default=None, description="Made by: streamguard keys init")
+    env: (
+        Annotated[str, Field(pattern=_ENV), Expected("the name of an environment variable, not the key")]
+        | None
+    ) = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_place(cls, data: Any) -> Any:
+        if isinstance(data, dict) and len({"file", "env"} & data.keys()) != 1:
+            message = "must say where the master key is"
+            raise refused(message, suggestion="either 'file: streamguard.key' or 'env: NAME'")
+        return data
+
+
+class Store(Model):
+    """The database of wrapped data keys."""
+
+    url: SecretStr = Field(
+        default=SecretStr("sqlite:///streamguard.db"), description="Such as sqlite:///streamguard.db"
+    )
+
+
+class Web(Model):
+    """Where health and metrics are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8088, ge=0, le=65535)
+
+
+class Topics(Model):
+    """How output topics are made when they are missing; None leaves it to the cluster's default."""
+
+    create: bool = True
+    replication: int | None = Field(default=None, ge=1, le=32767)
+    min_insync_replicas: int | None = Field(default=None, ge=1, le=32767)
+
+    @model_validator(mode="after")
+    def _enough_replicas(self) -> Topics:
+        if self.replication and self.min_insync_replicas and self.min_insync_replicas > self.replication:
+            message = f"must be at most the replication, {self.replication}"
+            raise refused(message, at=("min_insync_replicas",))
+        return self
+
+
+class Log(Model):
+    """How the service writes its log, on stderr."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _as_time(value: Any) -> Any:
+    """A time with its offset, as UTC; words are left for pydantic to judge."""
+    if not isinstance(value, str) or value in ("earliest", "latest"):
+        return value
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    if time.tzinfo is None:
+        raise refused("must name its offset from UTC", suggestion=f"write {time.isoformat()}Z if it is UTC")
+    return time.astimezone(UTC)
+
+
+class Service(Model):
+    """The service file. Secrets are not shown when it is printed or dumped."""
+
+    kafka: Annotated[dict[str, str], BeforeValidator(_as_text), AfterValidator(Properties)] = Field(
+        description="Properties of librdkafka, as they are; 'bootstrap.servers' at least."
+    )
+    group: Annotated[
+        str, Field(pattern=_GROUP), Expected("letters, digits, '.', '_' and '-', at most 100")
+    ] = Field(
+        default="streamguard",
+        description="Beginning of the consumer groups: each policy has <group>.<policy>.",
+    )
+    start: Annotated[
+        Literal["earliest", "latest"] | datetime,
+        BeforeValidator(_as_time),
+        Expected("earliest, latest, or a time such as 2026-01-31T12:00:00Z"),
+    ] = Field(default="earliest", description="Where a group without commits begins.")
+    policies: tuple[str, ...] = Field(
+        default=("policies",),
+        min_length=1,
+        description="Policy files, folders, or patterns such as policies/*.yaml",
+    )
+    keys: Keys = Field(
+        default=Keys(file=Path("streamguard.key")), description="Default: {file: streamguard.key}"
+    )
+    store: Store = Store()
+    slot: (
+        Annotated[str, Field(pattern=_NAME), Expected("letters, digits, '_' and '-', at most 64")] | None
+    ) = Field(default=None, description="This process's permanent name in the fleet; --slot says it too.")
+    topics: Topics = Topics()
+    transaction_timeout_ms: int = Field(
+        default=15_000,
+        ge=1_000,
+        le=900_000,
+        description="How long readers may wait for a slot that never comes back.",
+    )
+    session_timeout_ms: int = Field(
+        default=10_000, ge=1_000, le=3_600_000, description="After this silence a slot's partitions move on."
+    )
+    stop_timeout_ms: int = Field(
+        default=10_000, ge=1_000, le=600_000, description="How long a graceful stop may take."
+    )
+    web: Web = Web()
+    log: Log = Log()
+
+    @field_serializer("kafka")
+    def _without_secrets(self, kafka: dict[str, str]) -> dict[str, str]:
+        return {name: value if name in SHOWN else "**********" for name, value in kafka.items()}
+
+    def policy_files(self) -> list[Path]:
+        """The files that `policies` names now. Raises ConfigError when an entry names none."""
+        found: list[Path] = []
+        for pattern in self.policies:
+            anchor = Path(Path(pattern).anchor)
+            named = Path(pattern).relative_to(anchor)
+            files = find_policies(sorted(anchor.glob(str(named))))
+            if not files:
+                raise ConfigError(
+                    f"'policies' names '{pattern}', and no policy file is there.", "Check the path."
+                )
+            found += files
+        return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedService:
+    """A service file as it was read; `document` knows the place of every value."""
+
+    service: Service
+    path: Path
+    document: Document
+
+
+def load_service(path: Path | str, environment: Mapping[str, str] = os.environ) -> Service:
+    """Read a service file. Raises ProblemsError with every problem, ConfigError when it cannot be read."""
+    return read_service(path, environment).service
+
+
+def read_service(path: Path | str, environment: Mapping[str, str] = os.environ) -> LoadedService:
+    """The same, with the document, for those who report problems in it."""
+    path = Path(path)
+    document = read_document(path, what="service file", secret=_is_secret)
+    if not isinstance(document.data, dict):
+        advice = "begin with 'kafka: {bootstrap.servers: …}'"
+        raise ProblemsError(
+            [document.problem((), "a service file is a mapping", code="missing", suggestion=advice)]
+        )
+    problems: list[Problem] = []
+    data = _expanded(document.data, (), document, environment, problems)
+    problems += property_problems(document, data.get("kafka"))
+    try:
+        service = Service.model_validate(_from_folder(data, path.parent))
+    except ValidationError as error:
+        raise ProblemsError([*problems, *problems_of(error, Service, document)]) from None
+    if problems:
+        raise ProblemsError(problems)
+    return LoadedService(service, path, document)
+
+
+def _is_secret(place: Place) -> bool:
+    """Whatever is not known to be harmless: a misspelt ``sasl.pasword`` holds a password as well."""
+    if place[:1] == ("kafka",):
+        return len(place) > 1 and place[1] not in SHOWN
+    return len(place) > 0 and place[0] not in _SECTIONS_SHOWN
+
+
+# -- ${VARIABLES} ----------------------------------------------------------------------------------------------------
+
+
+def _expanded(
+    value: Any, place: Place, document: Document, environment: Mapping[str, str], problems: list[Problem]
+) -> Any:
+    if isinstance(value, dict):
+        return {k: _expanded(v, (*place, k), document, environment, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expanded(v, (*place, i), document, environment, problems) for i, v in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+
+    def replace(found: re.Match[str]) -> str:
+        name, has_default, default = found.groups()
+        if found[0] == "$${":
+            return "${"
+        if name is None:
+            message, advice = (
+                "a '${' is not closed or names no variable",
+                "write ${NAME}, ${NAME:-default}, or $${",
+            )
+            problems.append(document.problem(place, message, code="wrong_value", suggestion=advice))
+            return ""
+        if environment.get(name) or (name in environment and not has_default):
+            return environment[name]
+        if not has_default:
+            message, advice = (
+                f"the environment variable {name} is not set",
+                f"set it, or write ${{{name}:-default}}",
+            )
+            problems.append(document.problem(place, message, code="undefined_variable", suggestion=advice))
+        return default or ""
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _from_folder(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The paths in the file, relative to its folder; what is not a path is left for the models to refuse."""
+    data = {**_DEFAULT_PATHS, **data}
+    policies, keys, store = data["policies"], data["keys"], data["store"]
+    if isinstance(policies, str):
+        policies = [policies]
+    if isinstance(policies, list):
+        data["policies"] = [str(folder / entry) if isinstance(entry, str) else entry for entry in policies]
+    if isinstance(keys, dict) and isinstance(keys.get("file"), str):
+        data["keys"] = {**keys, "file": folder / keys["file"]}
+    if (
+        isinstance(store, dict)
+        and isinstance(url := store.get("url"), str)
+        and (found := _SQLITE.fullmatch(url))
+    ):
+        data["store"] = {**store, "url": f"{found[1]}{(folder / found[2]).absolute()}"}
+    return data
