@@ -27,3 +27,10 @@ def main() -> None:
         if error.remedy:
             typer.echo(f"  {error.remedy}", err=True)
         sys.exit(error.exit_code)
+
+
+# Each module adds its command to `app`.
+from streamguard.cli import (  # noqa: E402
+    keys,  # noqa: F401
+    reveal,  # noqa: F401
+)

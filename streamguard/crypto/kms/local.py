@@ -11,6 +11,7 @@ import re
 import secrets
 import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -60,9 +61,9 @@ class LocalKms:
         return cls(_parse(text.decode("ascii", errors="replace"), f"the file {path}"))
 
     @classmethod
-    def from_env(cls, name: str) -> LocalKms:
+    def from_env(cls, name: str, environment: Mapping[str, str]) -> LocalKms:
         """Read master keys, separated by white space, from the environment variable `name`: for development."""
-        text = os.environ.get(name)
+        text = environment.get(name)
         if not text:
             raise ConfigError(
                 f"The environment variable {name} holds no master key.",
