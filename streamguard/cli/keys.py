@@ -71,9 +71,9 @@ def init(
         return
     typer.echo(f"{env}={format_line(master)}")
     typer.echo(
-        f"This is master key {master_id(master)}, and it is printed only once. Put the line where your environment comes\n"
-        f"from, and 'keys: {{env: {env}}}' into the service file. An environment is read by more than one expects: for\n"
-        "production, keep the master key in a file or a KMS.",
+        f"This is master key {master_id(master)}; it is printed only once. Put the line where your environment comes\n"
+        f"from, and 'keys: {{env: {env}}}' into the service file. For production keep the key in a file or a KMS:\n"
+        "an environment is read by more than one expects.",
         err=True,
     )
 
