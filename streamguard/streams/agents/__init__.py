@@ -1,0 +1,1 @@
+"""Faust agents: what flows slowly and where a repetition does no harm."""
