@@ -73,7 +73,7 @@ def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[St
     fields = {parse_path(path): path for path in policy.fields}
     kept = [parse_path(path) for path in policy.keep]
     transforms = {
-        path: build(policy, rule, text, keyring, _leaf(leaves, path))
+        path: build(policy, rule, text, keyring, leaf_at(leaves, path))
         for path, text in fields.items()
         for rule in [policy.fields[text]]
     }
@@ -106,21 +106,26 @@ def build(
     kind = register().get(rule.verb)
     if kind is None:
         raise ConfigError(f"Policy '{policy.name}': unknown transform '{rule.verb}' for '{path}'.")
-    field = Field(
+    try:
+        return kind(kind.Options.model_validate(rule.options), field_of(policy, rule, path, leaf), keyring)
+    except ValidationError:
+        raise ConfigError(f"Policy '{policy.name}': wrong options of '{rule.verb}' for '{path}'.") from None
+
+
+def field_of(policy: Policy, rule: Rule, path: str, leaf: Leaf | None) -> Field:
+    """What a transform is told about the field at `path`; without a leaf, nothing is known of its values."""
+    return Field(
         policy=policy.name,
         topic=policy.topic,
         path=path,
         element=rule.element or f"{policy.topic}.{path}",
         types=leaf.types if leaf else frozenset(),
         enum=leaf.enum if leaf else (),
+        format=(leaf.format or None) if leaf else None,
     )
-    try:
-        return kind(kind.Options.model_validate(rule.options), field, keyring)
-    except ValidationError:
-        raise ConfigError(f"Policy '{policy.name}': wrong options of '{rule.verb}' for '{path}'.") from None
 
 
-def _leaf(leaves: tuple[Leaf, ...], path: Path) -> Leaf | None:
+def leaf_at(leaves: tuple[Leaf, ...], path: Path) -> Leaf | None:
     """The leaf at `path`; for a path above several leaves, a structured one that stands for them."""
     below = [leaf for leaf in leaves if path.covers(leaf.path)]
     if not below:

@@ -50,6 +50,13 @@ class Path:
             for ours, its in zip(mine, theirs, strict=True)
         )
 
+    def overlaps(self, other: Path) -> bool:
+        """True when some value of a document belongs to both paths, or lies below one and at the other."""
+        return all(
+            mine == its or (Wild.ANY in (mine, its) and Wild.EACH not in (mine, its))
+            for mine, its in zip(self.segments, other.segments, strict=False)
+        )
+
     def child(self, segment: Segment) -> Path:
         """The path one step deeper."""
         return Path((*self.segments, segment))
