@@ -232,7 +232,7 @@ class Schema:
 MESSAGES: Final = {
     "required": "a required field is missing",
     "type": "has another type than the schema declares",
-    "undeclared": "the schema does not declare this field",
+    "undeclared": "a field that is not declared",
     "format": "does not have the declared format",
     "pattern": "does not match the declared pattern",
     "enum": "is not one of the declared values",

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
 
+from streamguard.formats.json_schema import MESSAGES
 from streamguard.guard.batch import Batch
 from streamguard.guard.columns import SHAPE_MESSAGE
 from streamguard.guard.violation import Finding
 from streamguard.policy.paths import Path, Segment, Wild
 
-UNDECLARED: Final = "neither the schema nor the policy names this field"
+SHAPE: Final = "transform.shape"
+UNDECLARED: Final = MESSAGES["undeclared"]
 
 _WHOLE: Final = "whole"
 _SCALAR: Final = "scalar"
@@ -42,27 +44,29 @@ class Declared:
     def apply(self, batch: Batch) -> None:
         """Reject, or strip, what is not classified."""
         for row in batch.live:
+            told = row in batch.findings  # of a wrong shape, by the schema's validator
             for code, path, message in set(self._walk(batch.documents[row], self.tree, Path(()))):
-                batch.reject(row, Finding(code, self.stage, message, str(path)))
+                if not told or code != SHAPE:
+                    batch.reject(row, Finding(code, self.stage, message, str(path)))
 
     def _walk(self, node: Any, tree: Any, path: Path) -> Iterator[tuple[str, Path, str]]:
         if tree is _WHOLE or (node is None and path.segments):
             return
         container = isinstance(node, (dict, list))
         if container == (tree is _SCALAR):
-            yield "transform.shape", path, SHAPE_MESSAGE
+            yield SHAPE, path, SHAPE_MESSAGE
         elif isinstance(node, dict):
             yield from self._walk_object(node, tree, path)
         elif isinstance(node, list):
             if Wild.EACH not in tree:
-                yield "transform.shape", path, SHAPE_MESSAGE
+                yield SHAPE, path, SHAPE_MESSAGE
                 return
             for element in node:
                 yield from self._walk(element, tree[Wild.EACH], path.child(Wild.EACH))
 
     def _walk_object(self, node: dict[str, Any], tree: Tree, path: Path) -> Iterator[tuple[str, Path, str]]:
         if Wild.EACH in tree and len(tree) == 1:
-            yield "transform.shape", path, SHAPE_MESSAGE
+            yield SHAPE, path, SHAPE_MESSAGE
             return
         unknown = []
         for name, child in node.items():

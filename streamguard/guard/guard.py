@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
@@ -34,7 +36,7 @@ _NARROW_FORMATS: Final = frozenset({"uuid", "date", "date-time", "time", "durati
 
 
 class Stage(Protocol):
-    """One room of the corridor."""
+    """A step of the corridor. Neighbours of one `stage` name share a room: all that they find of a row is listed."""
 
     stage: str
 
@@ -54,7 +56,8 @@ class Guard:
         self.name = policy.name
         self.version = policy.version
         self.keyring = keyring
-        self.stages = _compile(policy, Schema(schema) if schema is not None else None, keyring)
+        stages = _compile(policy, Schema(schema) if schema is not None else None, keyring)
+        self.rooms = [list(room) for _, room in groupby(stages, key=attrgetter("stage"))]
         self.explain = Explain(policy.name, policy.version, policy.quarantine, keyring)
 
     def process(self, batch: Batch) -> None:
@@ -63,8 +66,9 @@ class Guard:
         Afterwards `batch.live` holds the rows whose out columns may leave, `batch.findings` the others. Raises
         KeysUnavailableError when keys cannot be had now: nothing has left, and a new batch of the same records will do.
         """
-        for stage in self.stages:
-            stage.apply(batch)
+        for room in self.rooms:
+            for stage in room:
+                stage.apply(batch)
             batch.refresh()
 
 
@@ -83,17 +87,22 @@ def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[St
         Decode(max_bytes=policy.value.max_bytes, max_depth=policy.value.max_depth, vouched=vouched),
     ]
     if policy.clean:
-        stages.append(Clean(policy.clean))
-    if not vouched:
+        stages.append(Clean(policy.clean, {leaf.path: leaf.types for leaf in leaves}))
+    if policy.undeclared == "drop":
         stages.append(Declared(fields, kept, policy.undeclared))
     if schema is not None:
         stages.append(Validate(schema, max_depth=policy.value.max_depth))
+    if not vouched and policy.undeclared != "drop":
+        stages.append(Declared(fields, kept, policy.undeclared))
     if policy.quality:
         stages.append(Quality(policy.quality))
     stages.append(Protect(transforms))
     if policy.inspect.enabled:
         stages.append(
-            Inspect(_inspected(policy, kept, leaves, schema), everything=policy.undeclared == "keep")
+            Inspect(
+                _inspected(policy, kept, leaves, schema),
+                named=[*fields, *kept] if policy.undeclared == "keep" else None,
+            )
         )
     stages += [Encode(), _envelope(policy, keyring)]
     return stages
