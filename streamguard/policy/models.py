@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -162,7 +162,38 @@ class ViolationLimit(Model):
     per: int = Field(default=1000, ge=10)
 
 
-CleanStep = Literal["trim", "lower", "upper", "nfc", "nfkc", "collapse", "coerce"] | dict[str, Any]
+TextStep = Literal["trim", "lower", "upper", "nfc", "nfkc", "collapse", "coerce"]
+STEPS_WITH_VALUE: Final = ("coerce", "default", "map")
+"""Clean steps that are written with a value: ``{coerce: integer}``, ``{default: EUR}``, ``{map: {y: true}}``."""
+
+
+def _clean_step(step: Any) -> Any:
+    words = [*get_args(TextStep), *STEPS_WITH_VALUE]
+    if isinstance(step, dict) and len(step) == 1 and (name := next(iter(step))) not in STEPS_WITH_VALUE:
+        advice = f"write {name} alone" if name in words else did_you_mean(name, words)
+        raise refused("is not a step with a value", at=(name,), code="unknown_step", suggestion=advice)
+    if isinstance(step, str) and step in ("default", "map"):
+        raise refused("must be a step", suggestion=f"write {{{step}: …}}")
+    return step
+
+
+CleanStep = Annotated[
+    TextStep | dict[str, Any],
+    BeforeValidator(_clean_step),
+    Expected(
+        "trim, lower, upper, nfc, nfkc, collapse, coerce, {coerce: type}, {default: value} or {map: {from: to}}"
+    ),
+]
+
+
+Steps = Annotated[
+    tuple[CleanStep, ...],
+    BeforeValidator(
+        lambda steps: [steps] if isinstance(steps, str | dict) else steps,
+        json_schema_input_type=CleanStep | tuple[CleanStep, ...],
+    ),
+]
+"""One step, or several in their order."""
 
 
 class Policy(Model):
@@ -194,7 +225,7 @@ class Policy(Model):
         default="reject", description="What happens to a field that neither the schema nor the policy names."
     )
     inspect: Annotated[Inspect, Expected("on, off, or {skip: [paths]}")] = Inspect()
-    clean: dict[str, tuple[CleanStep, ...]] = Field(
+    clean: dict[str, Steps] = Field(
         default={}, description="Steps that mend a field before it is validated, in their order."
     )
     fields: dict[str, Rule] = Field(default={}, description="The transform of each sensitive field.")

@@ -48,8 +48,8 @@ class ProblemsError(ConfigError):
     """A file that cannot be used, with every problem it has: `problems`."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        faults = errors(problems)
+        self.problems = tuple(in_order(problems))
+        faults = errors(self.problems)
         count = "a problem" if len(faults) == 1 else f"{len(faults)} problems"
         files = ", ".join(dict.fromkeys(problem.file for problem in faults))
         lines = "".join(f"\n  {problem}" for problem in faults)

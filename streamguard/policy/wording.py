@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -42,16 +43,17 @@ _SENTENCES: Final = {
     "multiple_of": "must be a multiple of {multiple_of}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
+    "too_short": "must list at least {min_length}",
+    "too_long": "must list at most {max_length}",
     "string_pattern_mismatch": "is not in the right form",
     "time_delta_type": "must be a duration such as 14d, 12h, 90s or 250ms",
     "time_delta_parsing": "must be a duration such as 14d, 12h, 90s or 250ms",
     "datetime_type": "must be a time such as 2026-01-31T12:00:00Z",
 }
+_CONTAINERS: Final = (dict, list, tuple)
 _QUOTED: Final = re.compile(r"'([^']*)'")
-_SHAPES: Final = ("_type", "_parsing", "_error", "_mismatch", "_from_float")
-"""Endings of the errors that say: something else was expected here."""
+_SHAPES: Final = ("literal_error", "_type", "_parsing", "_mismatch", "_from_float")
+"""Endings of the errors that say: something else was expected here. Each member of a union gives one."""
 
 
 def problems_of(
@@ -75,48 +77,61 @@ def problems_of(
 def _explain(
     details: Sequence[ErrorDetails], at: Place, model: type[BaseModel], document: Document, root: Place
 ) -> Iterator[Problem]:
-    field, parent = _field_at(model, at[len(root) :])
-    expected = _expected(field)
-    name = str(at[-1]) if at else ""
+    spot = _spot(model, at[len(root) :])
+    shapes = [detail for detail in details if detail["type"].endswith(_SHAPES)]
+    if shapes:
+        yield _misshapen(shapes, at, spot.phrase, document)
     for detail in details:
         kind, context = detail["type"], detail.get("ctx", {})
         if kind == "missing":
+            phrase = _spot(model, tuple(detail["loc"])).phrase
+            advice = f"write {phrase}" if phrase else ""
             message = f"'{detail['loc'][-1]}' is missing"
-            yield document.problem(
-                at, message, code="missing", suggestion=_missing_advice(model, detail), on="key"
-            )
+            yield document.problem(at, message, code="missing", suggestion=advice, on="key")
         elif kind == "extra_forbidden":
-            known = _names(parent) if parent else []
-            advice = did_you_mean(name, known) or f"known here: {listed(known, 'and')}"
-            yield document.problem(
-                at, f"unknown key '{name}'", code="unknown_key", suggestion=advice, on="key"
-            )
+            known = list(_fields(spot.parent)) if spot.parent else []
+            advice = did_you_mean(str(at[-1]), known) or f"known here: {listed(known, 'and')}"
+            message = f"unknown key '{at[-1]}'"
+            yield document.problem(at, message, code="unknown_key", suggestion=advice, on="key")
         elif kind == "refused":
-            below = (*at, *context["at"])
-            message = f"{_subject(below)} {context['message']}"
-            on: Literal["key", "value"] = "key" if context["at"] else "value"
-            yield document.problem(
-                below, message, code=context["code"], suggestion=context["suggestion"], on=on
-            )
+            yield _refusal(context, at, document)
         elif kind == "value_error":
             yield document.problem(at, str(context["error"]), code="wrong_value")
-        elif expected and kind.endswith(_SHAPES):
-            suggestion = _word_advice(document, at, details) or _quote_advice(document, at, details)
-            yield document.problem(
-                at, f"{_subject(at)} must be {expected}", code="wrong_value", suggestion=suggestion
-            )
-            return
-        elif kind == "literal_error":
-            suggestion = _word_advice(document, at, details)
-            words = listed(_words(detail))
-            yield document.problem(
-                at, f"{_subject(at)} must be {words}", code="wrong_value", suggestion=suggestion
-            )
-        else:
+        elif detail not in shapes:
             sentence = _SENTENCES.get(kind, "is not a value that can stand here").format(**context)
-            advice = _quote_advice(document, at, details)
-            code = "wrong_type" if kind.endswith("_type") else "wrong_value"
-            yield document.problem(at, f"{_subject(at)} {sentence}", code=code, suggestion=advice)
+            yield document.problem(at, f"{_subject(at)} {sentence}", code="wrong_value")
+
+
+def _misshapen(shapes: Sequence[ErrorDetails], at: Place, phrase: str, document: Document) -> Problem:
+    """One problem for a value of the wrong kind, however many kinds would have been right."""
+    if not phrase:
+        sentences = [_sentence(detail) for detail in shapes]
+        options = [s.removeprefix("must be ") for s in dict.fromkeys(sentences) if s.startswith("must be ")]
+        phrase = listed(options)
+    sentence = f"must be {phrase}" if phrase else _sentence(shapes[0])
+    of_type = all(detail["type"].endswith("_type") for detail in shapes)
+    return document.problem(
+        at,
+        f"{_subject(at)} {sentence}",
+        code="wrong_type" if of_type else "wrong_value",
+        suggestion=_word_advice(document, at, shapes) or _quote_advice(document, at, shapes),
+    )
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    if words := _words(detail):
+        return f"must be {listed(words)}"
+    return _SENTENCES.get(detail["type"], "is not a value that can stand here").format(
+        **detail.get("ctx", {})
+    )
+
+
+def _refusal(context: Mapping[str, Any], at: Place, document: Document) -> Problem:
+    """What a validator of ours raised with `refused`."""
+    below = (*at, *context["at"])
+    on: Literal["key", "value"] = "key" if context["at"] else "value"
+    message = f"{_subject(below)} {context['message']}"
+    return document.problem(below, message, code=context["code"], suggestion=context["suggestion"], on=on)
 
 
 def _written(document: Document, place: Place, location: tuple[int | str, ...]) -> Place:
@@ -149,18 +164,11 @@ def _words(detail: ErrorDetails) -> list[str]:
     return _QUOTED.findall(detail["ctx"]["expected"]) if detail["type"] == "literal_error" else []
 
 
-def _missing_advice(model: type[BaseModel], detail: ErrorDetails) -> str:
-    field, _ = _field_at(model, tuple(detail["loc"]))
-    expected = _expected(field)
-    return f"write {expected}" if expected else ""
-
-
 def _quote_advice(document: Document, at: Place, details: Sequence[ErrorDetails]) -> str:
     """A number or a boolean where text is wanted only lacks its quotes."""
     wants_text = any(detail["type"] == "string_type" for detail in details)
-    return (
-        "put it in quotes" if wants_text and isinstance(_value(document.data, at), bool | int | float) else ""
-    )
+    is_plain = isinstance(_value(document.data, at), bool | int | float)
+    return "put it in quotes" if wants_text and is_plain else ""
 
 
 def _value(data: Any, place: Place) -> Any:
@@ -172,56 +180,55 @@ def _value(data: Any, place: Place) -> Any:
     return data
 
 
-# -- finding the field of a place in the models ----------------------------------------------------------------------
+# -- finding a place in the models -----------------------------------------------------------------------------------
 
 
-def _field_at(model: type[BaseModel], place: Place) -> tuple[FieldInfo | None, type[BaseModel] | None]:
-    """The field that a place belongs to, and the model whose keys stand beside it."""
-    annotation: Any = model
-    field: FieldInfo | None = None
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """What the models say of a place: its type, the phrase of its `Expected`, the model whose keys it is among."""
+
+    annotation: Any
+    phrase: str = ""
     parent: type[BaseModel] | None = None
+
+
+def _spot(model: type[BaseModel], place: Place) -> _Spot:
+    spot = _Spot(model)
     for step in place:
-        parent = next(_models(annotation), None)
-        fields = _fields(parent) if parent else {}
-        field = fields.get(str(step))
-        annotation = field.annotation if field else _inside(annotation)
-        if field is None and annotation is None:
-            break
-    return field, parent
+        members = list(_members(spot.annotation))
+        parent = next((m for m in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
+        if parent and (field := _fields(parent).get(str(step))):
+            marks = [mark.phrase for mark in field.metadata if isinstance(mark, Expected)]
+            spot = _Spot(field.annotation, next(iter(marks), _phrase(field.annotation)), parent)
+        else:
+            inside = next(
+                (args for m in members if (args := get_args(m)) and get_origin(m) in _CONTAINERS), None
+            )
+            annotation = inside[-1 if len(inside) == 2 and inside[-1] is not ... else 0] if inside else None
+            spot = _Spot(annotation, _phrase(annotation), parent)
+    return spot
 
 
-def _expected(field: FieldInfo | None) -> str:
-    """The phrase of a field's `Expected`, which may also stand at a member of its union."""
-    members = [getattr(member, "__metadata__", ()) for member in get_args(field.annotation)] if field else []
-    marks = [mark for metadata in (field.metadata if field else [], *members) for mark in metadata]
-    return next((mark.phrase for mark in marks if isinstance(mark, Expected)), "")
+def _members(annotation: Any) -> Iterator[Any]:
+    """The types that a union is made of, without their annotations; any other type alone."""
+    if get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def _phrase(annotation: Any) -> str:
+    """The phrase of the `Expected` that a type, or a member of a union, is annotated with."""
+    if get_origin(annotation) is Annotated:
+        of, *marks = get_args(annotation)
+        return next((mark.phrase for mark in marks if isinstance(mark, Expected)), _phrase(of))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next((phrase for member in get_args(annotation) if (phrase := _phrase(member))), "")
+    return ""
 
 
 def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    return list(_fields(model))
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models among the members of a type."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Union, types.UnionType):
-        for member in get_args(annotation):
-            yield from _models(member)
-
-
-def _inside(annotation: Any) -> Any:
-    """The type of the entries of a list or a mapping."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return next(
-            (found for member in get_args(annotation) if (found := _inside(member)) is not None), None
-        )
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1]
-    if get_origin(annotation) in (list, tuple):
-        return get_args(annotation)[0]
-    return None

@@ -1,0 +1,54 @@
+"""`streamguard check`: a policy held against its schema, the transforms there are, and the other policies.
+
+The loader has seen that the file is well formed. Here every path must be one of the schema's, every leaf of the schema
+must be classified, every transform must exist and take its options and its field: what a policy forgets never passes
+because nobody thought of it. Each rule yields the problems it finds, and all of them are reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from streamguard.errors import ConfigError
+from streamguard.formats.json_schema import Schema
+from streamguard.guard.check import paths, records, transforms
+from streamguard.guard.check.facts import Facts, as_clause
+from streamguard.guard.check.together import between
+from streamguard.policy.loader import LoadedPolicy
+from streamguard.policy.problems import Problem, in_order
+
+RULES: Final = (
+    paths.unknown_paths,
+    paths.overlapping_paths,
+    paths.unclassified_leaves,
+    paths.kept_shapes,
+    paths.subject_path,
+    paths.skipped_paths,
+    transforms.field_transforms,
+    transforms.key_transform,
+    records.clean_steps,
+    records.quality_rules,
+    records.output_topics,
+    records.open_doors,
+)
+"""Everything that is checked of one policy."""
+
+
+def check(loaded: LoadedPolicy) -> list[Problem]:
+    """Every problem of one policy, in the order of its lines."""
+    try:
+        schema = Schema(loaded.schema) if loaded.schema is not None else None
+        facts = Facts(loaded, schema)
+    except ConfigError as error:
+        message = as_clause(error.message)
+        return [
+            loaded.document.problem(("value", "schema"), message, code="bad_schema", suggestion=error.remedy)
+        ]
+    return in_order(facts.bad_paths + [problem for rule in RULES for problem in rule(facts)])
+
+
+def check_all(policies: Sequence[LoadedPolicy]) -> list[Problem]:
+    """Every problem of each policy, and of all of them together in one service."""
+    alone = [problem for loaded in policies for problem in check(loaded)]
+    return in_order([*alone, *between(policies)])

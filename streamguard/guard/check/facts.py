@@ -1,0 +1,94 @@
+"""A policy, its schema and its paths, for the rules of `check` to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+from streamguard.formats.json_schema import Leaf, Schema
+from streamguard.policy.expected import Place
+from streamguard.policy.loader import LoadedPolicy
+from streamguard.policy.paths import Path, parse_path
+from streamguard.policy.problems import Problem, nearest
+
+TEXT: Final = frozenset({"string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A path as it stands in the policy: its text, what it parses to, and its place in the file."""
+
+    text: str
+    path: Path
+    place: Place
+    on_key: bool
+
+
+class Facts:
+    """A policy, its schema and its paths, for the rules to look at."""
+
+    def __init__(self, loaded: LoadedPolicy, schema: Schema | None) -> None:
+        self.loaded = loaded
+        self.policy = loaded.policy
+        self.schema = schema
+        self.leaves: tuple[Leaf, ...] = schema.leaves if schema else ()
+        self.bad_paths: list[Problem] = []
+        policy = loaded.policy
+        self.fields = [w for name in policy.fields if (w := self._path(name, ("fields", name), on_key=True))]
+        self.kept = [w for i, name in enumerate(policy.keep) if (w := self._path(name, ("keep", i)))]
+        self.cleaned = [w for name in policy.clean if (w := self._path(name, ("clean", name), on_key=True))]
+        skipped = enumerate(policy.inspect.skip)
+        self.skipped = [w for i, name in skipped if (w := self._path(name, ("inspect", "skip", i)))]
+        self.subject = self._path(policy.subject, ("subject",)) if policy.subject is not None else None
+
+    def report(
+        self, place: Place, message: str, code: str, suggestion: str = "", *, on_key: bool = False
+    ) -> Problem:
+        """An error at a place of the policy's file."""
+        on: Literal["key", "value"] = "key" if on_key else "value"
+        return self.loaded.document.problem(place, message, code=code, suggestion=suggestion, on=on)
+
+    def warn(self, place: Place, message: str, code: str, suggestion: str = "") -> Problem:
+        """A warning at a place of the policy's file."""
+        document = self.loaded.document
+        return document.problem(place, message, code=code, suggestion=suggestion, severity="warning")
+
+    @cached_property
+    def known_paths(self) -> list[str]:
+        """Every path that the schema has: its leaves and what encloses them."""
+        paths = {
+            Path(leaf.path.segments[:length]): None
+            for leaf in self.leaves
+            for length in range(len(leaf.path.segments), 0, -1)
+        }
+        return [str(path) for path in paths]
+
+    def nearest_path(self, text: str) -> str:
+        """``did you mean items[*].sku?``, or empty."""
+        known = self.known_paths
+        plain = text.removeprefix("$.")
+        ending = [path for path in known if path.rpartition(".")[2] == plain.rpartition(".")[2]]
+        near = nearest(plain, known) if plain not in known else plain
+        found = near or (ending[0] if len(ending) == 1 else "")
+        return f"did you mean {quoted(found)}?" if found else ""
+
+    def _path(self, text: str, place: Place, *, on_key: bool = False) -> Written | None:
+        try:
+            return Written(text, parse_path(text), place, on_key)
+        except ValueError as error:
+            advice = "a path names no position: write [*] for every element" if "[" in text else ""
+            message = f"'{text}' is not a path: {error}"
+            self.bad_paths.append(self.report(place, message, "bad_path", advice, on_key=on_key))
+            return None
+
+
+def quoted(path: Path | str) -> str:
+    """A path as it can be written in YAML anywhere, flow lists included."""
+    text = str(path)
+    return f'"{text}"' if any(sign in text for sign in "*[]\\") else text
+
+
+def as_clause(sentence: str) -> str:
+    """A transform's sentence as the messages here are written: no full stop."""
+    return sentence.removesuffix(".")

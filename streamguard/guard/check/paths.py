@@ -1,0 +1,116 @@
+"""Rules about paths: each is one of the schema's, each leaf is classified, and no value has two treatments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from streamguard.formats.json_schema import Leaf
+from streamguard.guard.check.facts import TEXT, Facts, quoted
+from streamguard.guard.guard import leaf_at
+from streamguard.policy.expected import Place
+from streamguard.policy.paths import Wild
+from streamguard.policy.problems import Problem, did_you_mean, listed
+
+
+def unknown_paths(facts: Facts) -> Iterator[Problem]:
+    """A path that the schema does not have."""
+    if facts.schema is None:
+        return
+    subject = [facts.subject] if facts.subject else []
+    for written in (*facts.fields, *facts.kept, *facts.cleaned, *subject):
+        path = written.path
+        if any(path.covers(leaf.path) for leaf in facts.leaves):
+            continue
+        around = next((leaf for leaf in facts.leaves if leaf.path.covers(path)), None)
+        if around is None:
+            message = f"the schema has no '{written.text}'"
+            suggestion, code = facts.nearest_path(written.text), "unknown_path"
+        elif around.free:
+            message = f"'{written.text}' lies in '{around.path}', whose shape the schema leaves open"
+            suggestion, code = f"transform it whole: {quoted(around.path)}: encrypt", "open_shape"
+        else:
+            message = f"'{written.text}' is one of the names that '{around.path}' stands for"
+            suggestion, code = f"write {quoted(around.path)}, which decides about all of them", "unknown_path"
+        yield facts.report(written.place, message, code, suggestion, on_key=written.on_key)
+
+
+def overlapping_paths(facts: Facts) -> Iterator[Problem]:
+    """Two paths that decide about the same value."""
+    sections = {"fields": facts.fields, "keep": facts.kept}
+    listed_paths = [(section, written) for section, paths in sections.items() for written in paths]
+    for (section, one), (other_section, two) in combinations(listed_paths, 2):
+        if not one.path.overlaps(two.path):
+            continue
+        if one.path == two.path:
+            where = (
+                f"in '{section}' and in '{other_section}'"
+                if section != other_section
+                else f"twice in '{section}'"
+            )
+            message = f"'{two.text}' is {where}"
+        else:
+            message = f"'{two.text}' and '{one.text}' decide about the same values"
+        advice = "a value has one treatment: remove one of the two"
+        yield facts.report(two.place, message, "overlap", advice, on_key=two.on_key)
+
+
+def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
+    """A leaf of the schema that the policy does not name."""
+    named = [written.path for written in (*facts.fields, *facts.kept)]
+    place: Place = ("fields",) if facts.loaded.document.has(("fields",)) else ("topic",)
+    for leaf in facts.leaves:
+        # A path that could not be read is reported; what it was meant to name need not be.
+        if not any(path.covers(leaf.path) for path in named) and not facts.bad_paths:
+            message = f"nothing says what happens to '{leaf.path}'"
+            yield facts.report(place, message, "unclassified", f"add {_proposal(leaf)}", on_key=True)
+
+
+def kept_shapes(facts: Facts) -> Iterator[Problem]:
+    """A kept path that is more than single values."""
+    for written in facts.kept:
+        below = [leaf for leaf in facts.leaves if written.path.covers(leaf.path)]
+        deeper = [leaf for leaf in below if len(leaf.path.segments) > len(written.path.segments)]
+        if deeper:
+            names = listed(
+                [quoted(leaf.path) for leaf in deeper[:3]] + (["…"] if len(deeper) > 3 else []), "and"
+            )
+            message = f"'{written.text}' holds several fields, and 'keep' names single ones"
+            yield facts.report(written.place, message, "kept_shape", f"name them: {names}")
+        elif any(leaf.free for leaf in below):
+            message = f"the schema leaves the shape of '{written.text}' open: anything could pass"
+            advice = f"declare its fields, or transform it whole: {quoted(written.path)}: encrypt"
+            yield facts.report(written.place, message, "open_shape", advice)
+
+
+def subject_path(facts: Facts) -> Iterator[Problem]:
+    """The subject must be one single value."""
+    written = facts.subject
+    if written is None:
+        return
+    leaf = leaf_at(facts.leaves, written.path)
+    if any(isinstance(segment, Wild) for segment in written.path.segments):
+        message = f"'{written.text}' names several values, and a record has one subject"
+        yield facts.report(written.place, message, "subject", "name a single value")
+    elif leaf is not None and (leaf.free or leaf.types.isdisjoint({"string", "integer"})):
+        message = f"'{written.text}' is no text or whole number that could name a person"
+        yield facts.report(written.place, message, "subject", "name the person's id")
+
+
+def skipped_paths(facts: Facts) -> Iterator[Problem]:
+    """Only what is kept is inspected, so only that can be skipped."""
+    kept = {written.path for written in facts.kept}
+    for written in facts.skipped:
+        if written.path not in kept:
+            near = did_you_mean(written.text, [other.text for other in facts.kept])
+            message = f"'{written.text}' is not in 'keep', so nothing inspects it"
+            yield facts.report(written.place, message, "not_kept", near or "remove it")
+
+
+def _proposal(leaf: Leaf) -> str:
+    """A line that would classify a leaf, as a starting point for thinking about it."""
+    rule = "encrypt"
+    if leaf.types == TEXT:
+        by_format = {"date": "{generalize: {date: year}}", "ipv4": "{generalize: {ip: 24}}"}
+        rule = by_format.get(leaf.format, rule)
+    return f"'{quoted(leaf.path)}: {rule}' to 'fields', or {quoted(leaf.path)} to 'keep'"

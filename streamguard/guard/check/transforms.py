@@ -1,0 +1,133 @@
+"""Rules about transforms: each exists, takes its options, and takes the values of its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from streamguard.crypto.keyring import Keyring
+from streamguard.formats.json_schema import Leaf
+from streamguard.guard.check.facts import TEXT, Facts, as_clause, quoted
+from streamguard.guard.guard import KEY_PATH, field_of, leaf_at
+from streamguard.policy.expected import Place
+from streamguard.policy.models import Rule
+from streamguard.policy.paths import Path
+from streamguard.policy.problems import Problem, listed, nearest
+from streamguard.policy.wording import problems_of
+from streamguard.transforms.base import Transform
+from streamguard.transforms.register import register
+
+KEY_WORDS: Final = ("keep", "drop")
+"""Treatments of the record's key beside the transforms."""
+_ALSO_KNOWN_AS: Final = {
+    "anonymise": "redact",
+    "anonymize": "redact",
+    "aes": "encrypt",
+    "bucket": "generalize",
+    "delete": "drop",
+    "hmac": "hash",
+    "null": "nullify",
+    "pseudonymise": "tokenize",
+    "pseudonymize": "tokenize",
+    "remove": "drop",
+    "sha256": "hash",
+    "token": "tokenize",
+}
+
+
+def field_transforms(facts: Facts) -> Iterator[Problem]:
+    """Each field's transform exists, takes its options, and takes the field's values."""
+    keyring = Keyring.in_memory()
+    for written in facts.fields:
+        rule = facts.policy.fields[written.text]
+        if rule.verb == "keep":
+            advice = f"list it under 'keep' instead: keep: [{quoted(written.path)}]"
+            yield facts.report(written.place, "'keep' is not a transform", "unknown_transform", advice)
+            continue
+        leaf = leaf_at(facts.leaves, written.path)
+        yield from _problems_of_rule(facts, rule, written.text, written.place, leaf, keyring)
+
+
+def key_transform(facts: Facts) -> Iterator[Problem]:
+    """The key's treatment exists, and does not break what keys are for."""
+    rule, place = facts.policy.key, ("key",)
+    if rule.verb in KEY_WORDS:
+        if rule.options or rule.element:
+            yield facts.report(
+                place, f"'{rule.verb}' takes no options here", "unknown_option", f"write key: {rule.verb}"
+            )
+        return
+    leaf = Leaf(Path((KEY_PATH,)), TEXT)
+    found = list(_problems_of_rule(facts, rule, KEY_PATH, place, leaf, Keyring.in_memory()))
+    yield from found
+    if found:
+        return
+    transform = _built(facts, rule, KEY_PATH, leaf, Keyring.in_memory())
+    if not transform.deterministic:
+        message = f"under '{rule.verb}' equal keys become different ones: compaction and joins by key break"
+        advice = f"write {{{rule.verb}: {{deterministic: true}}}} or tokenize"
+        yield facts.warn(place, message, "key_randomized", advice)
+    elif rule.verb in ("redact", "replace"):
+        message = f"under '{rule.verb}' all keys become equal: compaction would leave a single record"
+        yield facts.warn(place, message, "key_constant", "write tokenize, or drop")
+
+
+def _problems_of_rule(
+    facts: Facts, rule: Rule, text: str, place: Place, leaf: Leaf | None, keyring: Keyring
+) -> Iterator[Problem]:
+    known = register()
+    kind = known.get(rule.verb)
+    document = facts.loaded.document
+    verb_place = (*place, rule.verb)
+    long_form = document.has(verb_place)
+    at = verb_place if long_form else place
+    if kind is None:
+        words = [*known, *KEY_WORDS] if place == ("key",) else list(known)
+        near = _ALSO_KNOWN_AS.get(rule.verb.lower(), "") or nearest(rule.verb, words)
+        advice = f"did you mean '{near}'?" if near in words else f"there are: {listed(sorted(words), 'and')}"
+        yield facts.report(
+            at, f"unknown transform '{rule.verb}'", "unknown_transform", advice, on_key=long_form
+        )
+        return
+    if leaf is not None and (refused := _refused_types(kind, leaf)):
+        what = "values of open shape" if leaf.free else listed(sorted(refused))
+        message = f"'{rule.verb}' cannot take '{text}', which may be {what}"
+        able = [verb for verb, other in known.items() if not _refused_types(other, leaf)]
+        yield facts.report(
+            at, message, "wrong_field_type", f"these can: {listed(sorted(able), 'and')}", on_key=long_form
+        )
+        return
+    try:
+        transform = _built(facts, rule, text, leaf, keyring)
+    except ValidationError as error:
+        options_place = verb_place if long_form else (*place, "options")
+        for problem in problems_of(error, kind.Options, document, options_place):
+            yield _as_option(problem, rule.verb)
+        return
+    if fault := transform.check():
+        yield facts.report(at, as_clause(fault), "bad_options")
+
+
+def _built(facts: Facts, rule: Rule, text: str, leaf: Leaf | None, keyring: Keyring) -> Transform[Any]:
+    kind = register()[rule.verb]
+    return kind(kind.Options.model_validate(rule.options), field_of(facts.policy, rule, text, leaf), keyring)
+
+
+def _refused_types(kind: type[Transform[Any]], leaf: Leaf) -> frozenset[str]:
+    """The types that the schema allows at a leaf and the transform cannot take."""
+    takes = kind.takes | {"integer"} if "number" in kind.takes else kind.takes
+    return leaf.types - takes
+
+
+def _as_option(problem: Problem, verb: str) -> Problem:
+    """A problem of an options model, named as what it is about."""
+    code = {"unknown_key": "unknown_option", "missing": "missing_option"}.get(problem.code, "bad_options")
+    message = problem.message.replace("unknown key", f"'{verb}' has no option")
+    suggestion = problem.suggestion
+    if code == "missing_option":
+        option = message.removesuffix(" is missing").strip("'")
+        message, suggestion = f"'{verb}' needs the option '{option}'", f"write {{{verb}: {{{option}: …}}}}"
+    return replace(problem, message=message, suggestion=suggestion, code=code)
