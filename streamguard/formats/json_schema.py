@@ -301,7 +301,9 @@ def _bounded(node: Any) -> Any:
         [node["type"]] if isinstance(node.get("type"), str) else node.get("type", ())
     ):
         # Exactly representable as doubles and inside the range: what lies between is valid, but looked at closely.
-        copy["allOf"] = [{"minimum": -(2**63) + 4096, "maximum": 2**64 - 4096}]
+        lowest, highest = -(2**63) + 4096, 2**64 - 4096
+        copy["minimum"] = max(node.get("minimum", lowest), lowest)
+        copy["maximum"] = min(node.get("maximum", highest), highest)
     return copy
 
 
