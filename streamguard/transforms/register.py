@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -53,10 +54,12 @@ def _load(entry: EntryPoint) -> type[Transform[Any]]:
         raise _refused(entry, "has a name that is not a verb (a-z, digits, underscores)")
     try:
         kind = entry.load()
-    except Exception:  # noqa: BLE001 - a foreign package may fail in any way, and its words stay out of ours
+    except (Exception, SystemExit):  # noqa: BLE001 - foreign code may fail in any way; its words stay out of ours
         raise _refused(entry, "cannot be imported") from None
     if not (isinstance(kind, type) and issubclass(kind, Transform)):
         raise _refused(entry, "is not a subclass of Transform")
+    if isabstract(kind):
+        raise _refused(entry, "does not define apply")
     if getattr(kind, "verb", None) != entry.name:
         raise _refused(entry, "has another verb than its entry point")
     if not issubclass(kind.Options, Options):
