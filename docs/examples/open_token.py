@@ -18,9 +18,7 @@ store, token, *violation_id = sys.argv[1:]
 _, kind, key_id, payload = token.split(".")
 
 # The data key: its row in the store, unwrapped with the master key that the row names.
-masters = {
-    line[6:18]: urlsafe_b64decode(line[19:62] + "=") for line in sys.stdin if line.startswith("sgmk1.")
-}
+masters = {line[6:18]: urlsafe_b64decode(line[19:62] + "=") for line in sys.stdin if line[:6] == "sgmk1."}
 rows = sqlite3.connect(store).execute("SELECT element, wrapped FROM data_keys WHERE id = ?", [key_id])
 element, wrapped = rows.fetchone()
 secret = AESGCM(masters[wrapped[4:10].hex()]).decrypt(wrapped[10:22], wrapped[22:], wrapped[:10])

@@ -94,7 +94,7 @@ def list_keys(
     """
     from streamguard.store.store import open_store
 
-    rows = open_store(store_url(config, store), create=False).keys()
+    rows = open_store(store_url(config, store), create=False).all_keys()
     if as_json:
         _print_json(rows)
     else:

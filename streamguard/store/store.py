@@ -70,7 +70,7 @@ class Store:
         pinned = (data_keys.c.element == element) & data_keys.c.version.is_not(None)
         return self._first(select(data_keys).where(pinned).order_by(data_keys.c.version.desc()).limit(1))
 
-    def keys(self) -> list[KeyRow]:
+    def all_keys(self) -> list[KeyRow]:
         """Every key, oldest first."""
         with _answering(), self._engine.connect() as connection:
             found = connection.execute(select(data_keys).order_by(data_keys.c.created_at, data_keys.c.id))

@@ -23,6 +23,7 @@ from streamguard.errors import ConfigError, KeysUnavailableError
 
 _LINE: Final = re.compile(r"sgmk1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})")
 _WRAPPED: Final = b"sgw1"
+_MOST_BYTES: Final = 1 << 20  # of a master key file: thousands of keys
 _HEADER: Final = """\
 # StreamGuard master key. Whoever reads this file can reveal every protected value; when it is lost, so are they.
 # Keep a copy in a safe place, apart from the store. The last line wraps new data keys; older lines still unwrap.
@@ -39,26 +40,7 @@ class LocalKms:
     @classmethod
     def from_file(cls, path: Path) -> LocalKms:
         """Read master keys from a file. Raises `ConfigError` when others may read it, or when it is damaged."""
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ConfigError(
-                f"There is no master key file {path}.",
-                f"Create one with: streamguard keys init --file {path}",
-            ) from None
-        except OSError:
-            raise ConfigError(
-                f"The master key file {path} cannot be opened.",
-                "Let the user that runs StreamGuard own it (mode 0600).",
-            ) from None
-        with os.fdopen(handle, "rb") as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise ConfigError(f"{path} is not a file.", "Name a file made by: streamguard keys init")
-            if found.st_mode & 0o077:
-                raise ConfigError(f"Others may read the master key file {path}.", f"Run: chmod 600 {path}")
-            text = file.read()
-        return cls(_parse(text.decode("ascii", errors="replace"), f"the file {path}"))
+        return cls(_parse(_read_private(path), f"the file {path}"))
 
     @classmethod
     def from_env(cls, name: str, environment: Mapping[str, str]) -> LocalKms:
@@ -146,6 +128,29 @@ def write_file(path: Path, master: bytes) -> None:
             f"The file {path} cannot be written: {os.strerror(error.errno or 0)}.",
             "Make room, or name another file.",
         ) from None
+
+
+def _read_private(path: Path) -> str:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no master key file {path}.", f"Create one with: streamguard keys init --file {path}"
+        ) from None
+    except OSError:
+        raise ConfigError(
+            f"The master key file {path} cannot be opened.",
+            "Let the user that runs StreamGuard own it (mode 0600).",
+        ) from None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{path} is not a file.", "Name a file made by: streamguard keys init")
+        if found.st_mode & 0o077:
+            raise ConfigError(f"Others may read the master key file {path}.", f"Run: chmod 600 {path}")
+        return os.read(handle, _MOST_BYTES).decode("ascii", errors="replace")
+    finally:
+        os.close(handle)
 
 
 def _parse(text: str, where: str) -> list[bytes]:
