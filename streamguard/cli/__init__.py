@@ -23,14 +23,15 @@ def main() -> None:
     try:
         app()
     except StreamGuardError as error:
-        typer.secho(f"error: {error.message}", err=True, fg="red")
-        if error.remedy:
-            typer.echo(f"  {error.remedy}", err=True)
+        from streamguard.cli.problems import complain
+
+        complain(error)
         sys.exit(error.exit_code)
 
 
 # Each module adds its command to `app`.
 from streamguard.cli import (  # noqa: E402
+    check,  # noqa: F401
     keys,  # noqa: F401
     reveal,  # noqa: F401
 )

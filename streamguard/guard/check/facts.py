@@ -65,13 +65,12 @@ class Facts:
         return [str(path) for path in paths]
 
     def nearest_path(self, text: str) -> str:
-        """``did you mean items[*].sku?``, or empty."""
+        """The path of the schema that was probably meant, or empty."""
         known = self.known_paths
         plain = text.removeprefix("$.")
         ending = [path for path in known if path.rpartition(".")[2] == plain.rpartition(".")[2]]
         near = nearest(plain, known) if plain not in known else plain
-        found = near or (ending[0] if len(ending) == 1 else "")
-        return f"did you mean {quoted(found)}?" if found else ""
+        return near or (ending[0] if len(ending) == 1 else "")
 
     def _path(self, text: str, place: Place, *, on_key: bool = False) -> Written | None:
         try:

@@ -25,7 +25,7 @@ def unknown_paths(facts: Facts) -> Iterator[Problem]:
         around = next((leaf for leaf in facts.leaves if leaf.path.covers(path)), None)
         if around is None:
             message = f"the schema has no '{written.text}'"
-            suggestion, code = facts.nearest_path(written.text), "unknown_path"
+            suggestion, code = _did_you_mean(facts, written.text), "unknown_path"
         elif around.free:
             message = f"'{written.text}' lies in '{around.path}', whose shape the schema leaves open"
             suggestion, code = f"transform it whole: {quoted(around.path)}: encrypt", "open_shape"
@@ -55,13 +55,19 @@ def overlapping_paths(facts: Facts) -> Iterator[Problem]:
         yield facts.report(two.place, message, "overlap", advice, on_key=two.on_key)
 
 
+def _did_you_mean(facts: Facts, text: str) -> str:
+    near = facts.nearest_path(text)
+    return f"did you mean {quoted(near)}?" if near else ""
+
+
 def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
     """A leaf of the schema that the policy does not name."""
-    named = [written.path for written in (*facts.fields, *facts.kept)]
+    paths = [written.path for written in (*facts.fields, *facts.kept)]
     place: Place = ("fields",) if facts.loaded.document.has(("fields",)) else ("topic",)
+    # A path that is wrong is reported, so what it was probably meant to name need not be.
+    meant = {facts.nearest_path(str(path)) for path in paths if str(path) not in facts.known_paths}
     for leaf in facts.leaves:
-        # A path that could not be read is reported; what it was meant to name need not be.
-        if not any(path.covers(leaf.path) for path in named) and not facts.bad_paths:
+        if not any(path.covers(leaf.path) for path in paths) and str(leaf.path) not in meant:
             message = f"nothing says what happens to '{leaf.path}'"
             yield facts.report(place, message, "unclassified", f"add {_proposal(leaf)}", on_key=True)
 
@@ -113,4 +119,4 @@ def _proposal(leaf: Leaf) -> str:
     if leaf.types == TEXT:
         by_format = {"date": "{generalize: {date: year}}", "ipv4": "{generalize: {ip: 24}}"}
         rule = by_format.get(leaf.format, rule)
-    return f"'{quoted(leaf.path)}: {rule}' to 'fields', or {quoted(leaf.path)} to 'keep'"
+    return f"to fields: {quoted(leaf.path)}: {rule} (or list it in keep)"

@@ -44,7 +44,9 @@ def quality_rules(facts: Facts) -> Iterator[Problem]:
             if facts.schema is not None and not any(_reaches(leaf, names) for leaf in facts.leaves):
                 text = str(Path(names))
                 message = f"the schema has no '{text}'"
-                yield facts.report(place, message, "unknown_path", facts.nearest_path(text))
+                near = facts.nearest_path(text)
+                advice = f"did you mean {near}?" if near else ""
+                yield facts.report(place, message, "unknown_path", advice)
         if rule.code in seen:
             message = f"the code '{rule.code}' is used twice, and a violation should say which rule it breaks"
             yield facts.report(

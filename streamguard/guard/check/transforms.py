@@ -93,8 +93,8 @@ def _problems_of_rule(
         )
         return
     if leaf is not None and (refused := _refused_types(kind, leaf)):
-        what = "values of open shape" if leaf.free else listed(sorted(refused))
-        message = f"'{rule.verb}' cannot take '{text}', which may be {what}"
+        what = "whose shape is open" if leaf.free else f"of type {listed(sorted(refused))}"
+        message = f"'{rule.verb}' cannot take '{text}', {what}"
         able = [verb for verb, other in known.items() if not _refused_types(other, leaf)]
         yield facts.report(
             at, message, "wrong_field_type", f"these can: {listed(sorted(able), 'and')}", on_key=long_form

@@ -1,0 +1,164 @@
+"""`streamguard check`: whether policies are complete and right, before any record meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from streamguard.cli import app
+from streamguard.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamguard.policy.loader import LoadedPolicy
+    from streamguard.policy.problems import Problem
+
+SERVICE_FILE: Final = Path("streamguard.yaml")
+POLICY_FOLDER: Final = Path("policies")
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Policy files, or folders of them.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A service file: it and all of its policies.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also list what happens to every field.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object instead of text.")] = False,
+) -> None:
+    """Check policies against their schemas, the transforms, and each other; report every problem at once.
+
+    Without arguments: streamguard.yaml if it is here, otherwise the folder policies. Exit code 0 when all is well, 1
+    when there are errors, 2 for wrong use.
+
+    [bold]Examples[/bold]
+
+      streamguard check policies/orders.yaml
+
+      streamguard check -c streamguard.yaml --strict
+
+      streamguard check policies --explain
+    """
+    policies, problems = _look(paths or [], config)
+    if as_json:
+        _print_json(policies, problems, explain=explain)
+    else:
+        _print(policies, problems, explain=explain)
+    if any(strict or problem.severity == "error" for problem in problems):
+        raise typer.Exit(1)
+
+
+def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], list[Problem]]:
+    """The policies that could be read, and every problem."""
+    from streamguard.guard.check import check_all
+    from streamguard.policy.loader import find_policies
+    from streamguard.policy.problems import in_order
+
+    if paths and config:
+        raise UsageError("A service file names its policies itself.", "Give PATHS or --config, not both.")
+    if not paths and (config or SERVICE_FILE.exists()):
+        return _look_at_service(config or SERVICE_FILE)
+    if not paths and not POLICY_FOLDER.is_dir():
+        raise UsageError("There is no streamguard.yaml and no folder policies here.", "Name a policy file.")
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise UsageError(f"'{missing[0]}' does not exist.", "Check the path.")
+    files = find_policies(paths or [POLICY_FOLDER])
+    if not files:
+        raise UsageError("No policy is there.", "A policy is a .yaml file that is not a .test.yaml.")
+    policies, problems = load_all(files)
+    return policies, in_order([*problems, *check_all(policies)])
+
+
+def _look_at_service(config: Path) -> tuple[list[LoadedPolicy], list[Problem]]:
+    from streamguard.guard.check import check_all
+    from streamguard.guard.check.service import service_problems
+    from streamguard.policy.problems import ProblemsError, in_order
+    from streamguard.policy.service import read_service
+    from streamguard.streams.properties import refused_properties
+
+    try:
+        loaded = read_service(config)
+    except ProblemsError as error:
+        return [], list(error.problems)
+    document = loaded.document
+    problems = [
+        document.problem(("kafka", name), f"'{name}' {reason}", code="refused_property", on="key")
+        for name, reason in refused_properties(loaded.service.kafka)
+    ]
+    policies: list[LoadedPolicy] = []
+    try:
+        policies, unreadable = load_all(loaded.service.policy_files())
+        problems += unreadable
+    except ConfigError as error:
+        problems.append(
+            document.problem(("policies",), error.message, code="missing_file", suggestion=error.remedy)
+        )
+    problems += service_problems(loaded, policies)
+    return policies, in_order([*problems, *check_all(policies)])
+
+
+def load_all(files: Sequence[Path]) -> tuple[list[LoadedPolicy], list[Problem]]:
+    """The policies that can be read, and the problems of the others."""
+    from streamguard.policy.loader import load_policy
+    from streamguard.policy.problems import Problem, ProblemsError
+
+    policies: list[LoadedPolicy] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            policies.append(load_policy(file))
+        except ProblemsError as error:
+            problems += error.problems
+        except ConfigError as error:
+            problems.append(Problem(str(file), 0, 0, "", error.message, error.remedy, code="missing_file"))
+    return policies, problems
+
+
+def _print(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bool) -> None:
+    from rich.console import Console
+
+    from streamguard.cli.problems import show, summary
+
+    out = Console()
+    if not out.is_terminal:
+        out = Console(width=200)  # what a pipe reads has no width to fit in
+    if explain:
+        from streamguard.cli.explain import table
+
+        for loaded in policies:
+            out.print(table(loaded))
+    show(problems, out)
+    Console(stderr=not out.is_terminal).print(summary(problems, _files(policies, problems)), highlight=False)
+
+
+def _print_json(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bool) -> None:
+    import orjson
+
+    from streamguard.policy.problems import errors
+
+    faults = len(errors(problems))
+    report = {
+        "ok": not faults,
+        "files": _files(policies, problems),
+        "errors": faults,
+        "warnings": len(problems) - faults,
+        "problems": [problem.as_json() for problem in problems],
+    }
+    if explain:
+        from streamguard.cli.explain import treatments
+
+        report["treatments"] = {loaded.policy.name: treatments(loaded) for loaded in policies}
+    typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+
+
+def _files(policies: list[LoadedPolicy], problems: list[Problem]) -> int:
+    return len({str(loaded.path) for loaded in policies} | {problem.file for problem in problems})
