@@ -29,22 +29,24 @@ Span = tuple[int, int]
 
 # Nine digits or more with no more than punctuation between them: every kind of number below is one, or part of one.
 _NUMBER: Final = re.compile(r"[+(0-9](?<![0-9].)(?:[ .\-/()]{0,4}[0-9]){8,}+")
+_CARD_LENGTH: Final = re.compile(r"[0-9](?<![0-9].)(?:[ -]?[0-9]){12,}+")
 
 
 class Traces:
     """What a text gives away at the cost of a search or two. No pattern matches where its trace is missing.
 
-    `numbers`: where long numbers stand; `long_word`: fifteen characters of a token without a break; `dotted`, `colons`:
-    the skeletons of IPv4 and IPv6 addresses.
+    `numbers`: where long numbers stand, `card_lengths`: where they are long enough for a card; `long_word`: fifteen
+    characters of a token without a break; `dotted`, `colons`: the skeletons of IPv4 and IPv6 addresses.
     """
 
-    __slots__ = ("colons", "dotted", "long_word", "numbers", "text")
+    __slots__ = ("card_lengths", "colons", "dotted", "long_word", "numbers", "text")
 
     def __init__(self, text: str) -> None:
         raw = text.encode("ascii", "replace")
         numbered = b"0" * 9 in raw.translate(_TO_ZERO, _BETWEEN_DIGITS)
         self.text = text
         self.numbers = [found.span() for found in _NUMBER.finditer(text)] if numbered else []
+        self.card_lengths = [found.span() for found in _CARD_LENGTH.finditer(text)] if numbered else []
         self.long_word = b"1" * 15 in raw.translate(_TO_ONE)
         self.dotted = text.count(".") > 2 and b"..." in raw.translate(None, _DIGITS)
         self.colons = "::" in text or (text.count(":") > 6 and b":::::::" in raw.translate(None, _HEX))
@@ -83,15 +85,23 @@ def _token(needle: str) -> Where:
     return _everywhere(lambda traces: traces.long_word and needle in traces.text)
 
 
+# What follows a number has a say in whether it is one: a few characters more.
 def _numbers(traces: Traces) -> Sequence[Span]:
-    # What follows a number has a say in whether it is one: a few characters more.
     return [(start, end + 4) for start, end in traces.numbers]
 
 
-# A number glued to letters is part of an identifier or a digest, unless the letters are clearly a word ("card4111…").
+def _card_lengths(traces: Traces) -> Sequence[Span]:
+    return [(start, end + 4) for start, end in traces.card_lengths]
+
+
+# A number glued to letters is part of an identifier or a digest, unless they are a word: "card4111…", three letters of
+# which one is no hexadecimal digit.
 # (Lookbehinds come after the first character: only so does a search skip to where a match can start.)
-_BEFORE: Final = r"(?:(?<![0-9A-Za-z].)|(?<=[A-Za-z]{3}.))"
-_AFTER: Final = r"(?:(?![0-9A-Za-z])|(?=[A-Za-z]{3}))"
+_BEFORE: Final = (
+    r"(?<![0-9].)(?:(?<![A-Za-z].)"
+    r"|(?<=[G-Zg-z][A-Za-z]{2}.)|(?<=[A-Za-z][G-Zg-z][A-Za-z].)|(?<=[A-Za-z]{2}[G-Zg-z].))"
+)
+_AFTER: Final = r"(?:(?![0-9A-Za-z])|(?=[A-Za-z]{3})(?=[A-Fa-f]{0,2}[G-Zg-z]))"
 
 
 # E-mail: the domain decides; of the local part one character is enough, so that nothing is ever scanned twice.
@@ -152,15 +162,15 @@ def _is_run_card(found: re.Match[str]) -> bool:
 
 # However it is grouped, a number that stands alone …
 _CARD_ALONE: Final = re.compile(
-    r"[2-9]" + _BEFORE + r"(?<![0-9][ -].)(?:[ -]?[0-9]){12,18}+(?![ -]?[0-9])" + _AFTER,
+    r"[2-9]" + _BEFORE + r"(?<![0-9][ .-].)(?:[ -]?[0-9]){12,18}+(?![ -]?[0-9])" + _AFTER,
 )
 # … and, among other numbers, one without groups or in the groups that cards are printed in.
 _CARD_AMONG: Final = re.compile(
-    r"([2-9])" + _BEFORE + r"(?<![0-9A-Za-z]-.)(?=("
+    r"([2-9])" + _BEFORE + r"(?<![0-9A-Za-z]-.)(?<![0-9]\..)(?=("
     r"[0-9]{12,18}"
     r"|[0-9]{3}([ -])[0-9]{4}\3[0-9]{4}\3(?:[0-9]{4}\3[0-9]{1,3}|[0-9]{1,4})"
     r"|[0-9]{3}([ -])[0-9]{6}\4[0-9]{4,5}"
-    r")(?![0-9]))",
+    r")(?![0-9])" + _AFTER + ")",
 )
 
 
@@ -212,20 +222,25 @@ _SSN: Final = re.compile(
 
 # Phone numbers: international, the national ways of writing that are hard to mistake, and any number introduced as one.
 
-_PHONE: Final = re.compile(
-    r"(?<![0-9+])\+ ?\(?[1-9](?:[ .\-/()]{0,3}[0-9]){8,14}(?![0-9])"  # +49 (0)30 123456
-    r"|(?<![0-9A-Za-z.,+-])(?<![0-9] )00 ?[1-9][0-9]{0,2}"  # 0044 20 7946 0958
-    r"[ .\-/(]{1,2}(?:[ .\-/()]{0,2}[0-9]){7,12}(?![0-9])"
-    r"|(?<![0-9A-Za-z])(?<![0-9][-.])(?:1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])"
-    r"[2-9][0-9]{2}[ .-][0-9]{4}(?![0-9A-Za-z])(?!-[0-9])"  # (415) 555-2671
-    r"|(?<![0-9A-Za-z])(?<![0-9][-.])0[1-9]([ .-])[0-9]{2}(?:\1[0-9]{2}){3}(?![0-9A-Za-z])(?!\1[0-9])"  # 01 23 45 67 89
-    r"|(?<![0-9A-Za-z])(?<![0-9][-.])(?:06[ -]?[1-9][0-9]{7}|0[1-9][ -][0-9]{3,4}[ -][0-9]{4})(?![0-9A-Za-z])(?!-[0-9])"
-    r"|\(0[1-9][0-9]{0,4}\)[ /-]?[0-9]{3,8}(?:[ -][0-9]{2,8}){0,2}(?![0-9])"  # (030) 123456
-    r"|\([1-9][0-9]\) ?9?[0-9]{4}-[0-9]{4}(?![0-9])"  # (11) 98765-4321
-    r"|(?<![0-9A-Za-z])(?<![0-9][ -])1[3-9][0-9]([ -])[0-9]{4}\2[0-9]{4}(?![0-9A-Za-z])(?!-[0-9])",  # 138 1234 5678
+_ALONE: Final = r"(?<![0-9A-Za-z])(?<![0-9A-Fa-f][-.])"
+_ENDS: Final = r"(?:(?![0-9A-Za-z])|(?=x[0-9]))(?!-[0-9])"
+_PHONES: Final = (
+    r"(?<![0-9+])\+(?![0-9]{1,3}\.[0-9]{4}) ?\(?[1-9](?:[ .\-/()]{0,3}[0-9]){8,14}(?![0-9])",  # +49 (0)30 1234
+    r"(?<![0-9A-Za-z.,+-])(?<![0-9] )00 ?[1-9][0-9]{0,2}[ .\-/(]{1,2}(?:[ .\-/()]{0,2}[0-9]){7,12}(?![0-9])",  # 0044 …
+    _ALONE
+    + r"(?:1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+    + _ENDS,  # (415) 555-2671
+    _ALONE + r"0[1-9]([ .-])[0-9]{2}(?:\1[0-9]{2}){3}(?!\1[0-9])" + _ENDS,  # 01 23 45 67 89
+    _ALONE + r"06[ -]?[1-9][0-9]{7}" + _ENDS,  # 06 12345678
+    _ALONE + r"0[1-9][ -][0-9]{3,4}[ -][0-9]{4}" + _ENDS,  # 03-1234-5678
+    r"\([1-9][0-9]\) ?9?[0-9]{4}-[0-9]{4}(?![0-9])",  # (11) 98765-4321
+    _ALONE + r"(?<![0-9] )1[3-9][0-9]([ -])[0-9]{4}\2[0-9]{4}" + _ENDS,  # 138 1234 5678
 )
+_PHONE: Final = re.compile("|".join(_PHONES))
 _PHONE_TRUNK: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?<![0-9][-. ])0[1-9][0-9]{1,4}(?:[ /-][0-9]{2,8}){1,4}+(?![0-9A-Za-z])"  # 020 7946 0958
+    _ALONE + r"(?<![0-9] )0[1-9][0-9]{1,4}"  # 020 7946 0958
+    r"(?:(?:[ /][0-9]{2,8}){1,4}+|-[0-9]{6,8}|-[0-9]{3,4}-[0-9]{4})(?![0-9A-Za-z-])"
+    r"|\(0[1-9][0-9]{0,4}\)[ /-]?[0-9]{3,8}(?:[ -][0-9]{2,8}){0,2}+(?![0-9A-Za-z])"  # (030) 123456
 )
 _PHONE_WORDS: Final = (
     "phone", "tel", "mobile", "mob", "cell", "call", "fax", "ring", "sms", "text me", "handy", "anrufen", "appeler",
@@ -322,8 +337,8 @@ MESSAGES: Final = {
 
 LOOKALIKES: Final = (
     Lookalike("email", _containing("@"), _EMAIL),
-    Lookalike("card", _numbers, _CARD_ALONE, _is_run_card),
-    Lookalike("card", _numbers, _CARD_AMONG, _is_grouped_card),
+    Lookalike("card", _card_lengths, _CARD_ALONE, _is_run_card),
+    Lookalike("card", _card_lengths, _CARD_AMONG, _is_grouped_card),
     Lookalike("iban", _everywhere(lambda traces: traces.long_word or bool(traces.numbers)), _IBAN, _is_iban),
     Lookalike("ssn", _numbers, _SSN),
     Lookalike("phone", _numbers, _PHONE),
