@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, update
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -210,6 +211,19 @@ def _make_tables(connection: Connection) -> None:
         connection.execute(
             insert(schema_version).values(version=SCHEMA_VERSION, applied_at=datetime.now(UTC))
         )
+
+
+def _keep_log(connection: Connection) -> None:
+    """Turn the write-ahead log on, for good. SQLite does not wait by itself for others that are doing the same."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError as error:
+            if time.monotonic() > until or getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY":
+                raise
+        time.sleep(0.01)
 
 
 @contextmanager
