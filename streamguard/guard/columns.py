@@ -6,7 +6,9 @@ loops short. Containers on the way to a leaf are found once per batch and shared
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import repeat
+from operator import itemgetter, setitem
 from typing import Any, Final
 
 from streamguard.guard.batch import Batch
@@ -33,8 +35,7 @@ class Column:
 
     def scatter(self, values: list[Any]) -> None:
         """Put `values` where the gathered ones stood."""
-        for holder, key, value in zip(self.holders, self.keys, values, strict=False):
-            holder[key] = value
+        deque(map(setitem, self.holders, self.keys, values), maxlen=0)
 
     def scatter_or_drop(self, values: list[Any]) -> None:
         """The same, where some values may be `DROP`. Backwards, so that positions in an array stay true."""
@@ -53,6 +54,7 @@ class Columns:
         self.path = path
         *above, self.last = path.segments
         self.above: tuple[Segment, ...] = tuple(above)
+        self.get = itemgetter(self.last)
         self.shape = Finding("transform.shape", stage, SHAPE_MESSAGE, str(path))
 
     def gather(self, batch: Batch) -> Column:
@@ -60,7 +62,10 @@ class Columns:
         last = self.last
         rows, holders = self.places(batch, self.above, last)
         if isinstance(last, str):
-            values = [holder.get(last) for holder in holders]
+            try:
+                values = list(map(self.get, holders))
+            except KeyError:
+                values = [holder.get(last) for holder in holders]
             if _NULL in set(map(type, values)):
                 kept = [index for index, value in enumerate(values) if value is not None]
                 rows = [rows[index] for index in kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import orjson
@@ -19,9 +20,17 @@ class Encode:
 
     def apply(self, batch: Batch) -> None:
         """Fill `batch.out_values`; whatever JSON cannot hold is a finding, not an exception for the batch."""
-        dumps, documents, out = orjson.dumps, batch.documents, batch.out_values
-        for row in batch.live:
-            try:
-                out[row] = dumps(documents[row])
-            except TypeError:  # orjson.JSONEncodeError; its text may hold the document
-                batch.reject(row, ENCODE)
+        rows, documents, out = batch.live, batch.documents, batch.out_values
+        try:
+            encoded: Iterable[bytes | None] = list(map(orjson.dumps, [documents[row] for row in rows]))
+        except TypeError:  # orjson.JSONEncodeError; its text may hold the document
+            encoded = [self._one(batch, row) for row in rows]
+        for row, value in zip(rows, encoded, strict=True):
+            out[row] = value
+
+    def _one(self, batch: Batch, row: int) -> bytes | None:
+        try:
+            return orjson.dumps(batch.documents[row])
+        except TypeError:
+            batch.reject(row, ENCODE)
+            return None

@@ -70,16 +70,15 @@ class Envelope:
         return keys
 
     def _headers(self, batch: Batch) -> list[Headers]:
-        names, provenance, source = self.names, self.provenance, batch.topic.encode() + b"/%d/%d"
-        out: list[Headers] = []
-        for headers, partition, offset in zip(batch.headers, batch.partitions, batch.offsets, strict=True):
-            passed: Headers = []
-            if headers and names != frozenset():
-                passed = [(name, value) for name, value in headers if self._passes(name, value)]
-            passed.append(("sg-source", source % (partition, offset)))
-            passed.append(provenance)
-            out.append(passed)
-        return out
+        source, policy = batch.topic.encode() + b"/%d/%d", self.provenance
+        places = zip(batch.partitions, batch.offsets, strict=True)
+        ours: list[Headers] = [[("sg-source", source % place), policy] for place in places]
+        if self.names == frozenset() or not any(batch.headers):
+            return ours
+        return [
+            [header for header in theirs or () if self._passes(*header)] + own
+            for theirs, own in zip(batch.headers, ours, strict=True)
+        ]
 
     def _passes(self, name: str, value: bytes | None) -> bool:
         if name.startswith(_OURS) or (self.names is not None and name not in self.names):

@@ -28,9 +28,12 @@ class Validate:
 
     def apply(self, batch: Batch) -> None:
         """Add a finding for everything that is wrong."""
-        passes, documents = self.schema.passes, batch.documents
-        for row in [row for row in batch.live if not passes(documents[row])]:
-            self._explain(batch, row)
+        documents = batch.documents
+        passed = list(map(self.schema.passes, [documents[row] for row in batch.live]))
+        if not all(passed):
+            for row, fine in zip(batch.live, passed, strict=True):
+                if not fine:
+                    self._explain(batch, row)
 
     def _explain(self, batch: Batch, row: int) -> None:
         document, value = batch.documents[row], batch.values[row]
