@@ -1,0 +1,260 @@
+"""Handing results to Kafka so that outputs and offsets stay together.
+
+`ExactlyOnce` puts both into one Kafka transaction (KIP-98, KIP-447). `AtLeastOnce` waits for the outputs to be
+acknowledged and commits the offsets after them: cheaper and sooner visible, and a crash in between repeats records.
+
+Both are used from one thread and speak the same four verbs, `begin → send … → commit | abort`. A call that fails raises
+`Undone`; the caller then aborts, which always succeeds, and does the same records again.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streamguard import logs
+from streamguard.guard.batch import Headers
+from streamguard.streams.client import FENCED, FINAL, PURGED, REFUSALS, code_of
+
+_STEP: Final = 1.0  # seconds that one call into librdkafka may block: how soon a stop is noticed
+_PATIENCE: Final = 5.0  # seconds to open or abort; after that a new producer puts things right
+
+
+class Undone(Exception):
+    """What was sent since `begin` is not committed: abort, and do it again. `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Delivery(ABC):
+    """A producer with its outcome.
+
+    `timeout` is how long, in seconds, the outcome may stay open; `give_up` is asked while waiting: true ends the wait.
+    """
+
+    def __init__(self, config: Mapping[str, Any], timeout: float, give_up: Callable[[], bool]) -> None:
+        self._config = dict(config)
+        self._timeout = timeout
+        self._give_up = give_up
+        self._producer: Producer | None = None
+        self.is_open = False
+        self.refusal: str | None = None
+        """Why the broker refused a record since `begin`; None when it refused none."""
+        self.fenced = False
+        """True when another producer took over our id; whoever reads it clears it."""
+        self._failure: str | None = None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Have a producer. What an earlier one of the same slot left open is aborted. Raises Undone."""
+
+    @abstractmethod
+    def begin(self, consumer: Consumer) -> None:
+        """Open. Raises Undone when no producer can be had now."""
+
+    @abstractmethod
+    def commit(self, consumer: Consumer, positions: list[TopicPartition]) -> None:
+        """Make everything sent since `begin` final, and the positions with it. Raises Undone."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End what is open, if anything is, as undone. Never raises: at worst the producer is replaced."""
+
+    @abstractmethod
+    def give_back(self, consumer: Consumer, positions: list[TopicPartition]) -> bool:
+        """The partitions are being taken away: end what is open. True when it was committed. Never raises."""
+
+    def configure(self, **properties: Any) -> None:
+        """Change properties of the producer. It is replaced when any of them is new; only between transactions."""
+        if properties.items() - self._config.items():
+            self._config |= properties
+            self.close()
+
+    def send(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        keys: Iterable[bytes | None],
+        partitions: Iterable[int],
+        timestamps: Iterable[int],
+        headers: Iterable[Headers],
+    ) -> None:
+        """Hand columns of records over. A timestamp of 0 means the present. Raises Undone."""
+        producer = self._at_work()
+        produce: Callable[..., None] = producer.produce
+        try:
+            for value, key, partition, timestamp, fields in zip(
+                values, keys, partitions, timestamps, headers, strict=True
+            ):
+                try:
+                    # By position, which is a third cheaper here than by name (measured: 0.9 µs instead of 1.3).
+                    produce(topic, value, key, partition, None, None, timestamp, fields)
+                except BufferError:
+                    self._make_room()
+                    produce(topic, value, key, partition, None, None, timestamp, fields)
+            producer.poll(0)
+        except KafkaException as problem:
+            raise self._undone(problem) from None
+        except BufferError:
+            raise Undone("queue_full") from None
+
+    def close(self) -> None:
+        """Let go of the producer without waiting for anything. Whatever was open is undone."""
+        self.is_open = False
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+            self._producer = None
+
+    def _at_work(self) -> Producer:
+        if self._producer is None:
+            raise Undone("closed")
+        return self._producer
+
+    def _new_producer(self) -> Producer:
+        return Producer(self._config | {"on_delivery": self._on_failure}, logger=logs.librdkafka())
+
+    def _start(self) -> None:
+        self.refusal = self._failure = None
+        self.is_open = True
+
+    def _make_room(self) -> None:
+        """The queue is full: wait for the broker, not longer than a transaction may last."""
+        producer = self._at_work()
+        deadline = time.monotonic() + self._timeout
+        full = len(producer)
+        while len(producer) >= full:
+            producer.poll(0.05)
+            if self._give_up() or time.monotonic() > deadline:
+                raise Undone("queue_full")
+
+    def _on_failure(self, error: KafkaError, _: Message) -> None:
+        code = error.code()
+        if code in REFUSALS:
+            self.refusal = REFUSALS[code]
+        elif code not in PURGED:
+            self._failure = code_of(error)
+
+    def _undone(self, problem: KafkaException) -> Exception:
+        """The exception to raise for one of librdkafka's: the same when no retry would help, Undone otherwise."""
+        error: KafkaError = problem.args[0]
+        code = error.code()
+        if code in FINAL:
+            return problem
+        if code in REFUSALS:
+            self.refusal = REFUSALS[code]
+        if code in FENCED:
+            self.fenced = True
+        if error.fatal() or code in FENCED:
+            self.close()
+        return Undone(code_of(error))
+
+
+class ExactlyOnce(Delivery):
+    """Outputs and offsets in one transaction.
+
+    The group's metadata is taken when the transaction begins, with the batch: the coordinator then refuses the offsets
+    of a member whose partitions have moved meanwhile. Fresh metadata at the commit would vouch for a stale batch.
+    """
+
+    _group: object = None
+
+    def prepare(self) -> None:
+        if self._producer is None:
+            producer = self._new_producer()
+            self._insist(producer.init_transactions, within=_PATIENCE)
+            self._producer = producer
+
+    def begin(self, consumer: Consumer) -> None:
+        self.prepare()
+        self._group = consumer.consumer_group_metadata()
+        try:
+            self._at_work().begin_transaction()
+        except KafkaException as problem:
+            raise self._undone(problem) from None
+        self._start()
+
+    def commit(self, consumer: Consumer, positions: list[TopicPartition]) -> None:
+        producer = self._at_work()
+        # Past its timeout the coordinator has decided about the transaction without us.
+        self._insist(producer.send_offsets_to_transaction, positions, self._group, within=self._timeout)
+        self._insist(producer.commit_transaction, within=self._timeout)
+        self.is_open = False
+
+    def abort(self) -> None:
+        if not self.is_open:
+            return
+        try:
+            self._insist(self._at_work().abort_transaction, within=_PATIENCE)
+        except (Undone, KafkaException):
+            self.close()
+        self.is_open = False
+        if self.refusal:
+            # librdkafka counts on from the sequence numbers of the refused batch, and the next transaction would
+            # fail with OUT_OF_ORDER_SEQUENCE_NUMBER (measured, 2.16). A new producer starts with new ones.
+            self.close()
+
+    def give_back(self, consumer: Consumer, positions: list[TopicPartition]) -> bool:
+        self.abort()
+        return False
+
+    def _insist(self, call: Callable[..., Any], *args: Any, within: float) -> None:
+        """Repeat a call for as long as librdkafka says that it may be repeated. Raises Undone."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                call(*args, _STEP)
+                return
+            except KafkaException as problem:
+                error: KafkaError = problem.args[0]
+                if not error.retriable() or error.fatal() or error.txn_requires_abort():
+                    raise self._undone(problem) from None
+                if self._give_up() or time.monotonic() > deadline:
+                    # The call may still be under way, and librdkafka then takes no other: of no more use.
+                    self.close()
+                    raise Undone(code_of(error)) from None
+
+
+class AtLeastOnce(Delivery):
+    """Outputs first; offsets once all outputs are acknowledged."""
+
+    def prepare(self) -> None:
+        if self._producer is None:
+            self._producer = self._new_producer()
+
+    def begin(self, consumer: Consumer) -> None:
+        self.prepare()
+        self._start()
+
+    def commit(self, consumer: Consumer, positions: list[TopicPartition]) -> None:
+        producer = self._at_work()
+        deadline = time.monotonic() + self._timeout
+        while producer.flush(_STEP):
+            if self._give_up() or time.monotonic() > deadline:
+                raise Undone("timed_out")
+        if self.refusal or self._failure:
+            raise Undone(self.refusal or self._failure or "")
+        try:
+            consumer.commit(offsets=positions, asynchronous=False)
+        except KafkaException as problem:
+            raise self._undone(problem) from None
+        self.is_open = False
+
+    def abort(self) -> None:
+        if self.is_open:
+            self.close()
+
+    def give_back(self, consumer: Consumer, positions: list[TopicPartition]) -> bool:
+        if not self.is_open:
+            return False
+        try:
+            self.commit(consumer, positions)
+        except (Undone, KafkaException):
+            self.abort()
+            return False
+        return True

@@ -1,0 +1,729 @@
+"""A lane: one topic under one policy, carried by one thread.
+
+The thread owns poll → guard → produce → commit, so no record ever waits in a queue while its partition moves to another
+process: offsets committed for a stale batch are accepted by Kafka, and its records then appear twice.
+
+Everything that goes wrong ends the same way: what is open is aborted, the position goes back to what is committed, and
+the same records are done again (`_set_back`). There is no second path that could disagree with the first.
+
+==================  ================================================================================================
+`state`             what it means; `reason` says why
+==================  ================================================================================================
+``starting``        no partitions yet
+``running``         records flow, or would if there were any
+``paused``          waiting: for keys (``keys_unavailable``), for Kafka (librdkafka's name of the error), for a person
+                    (``violation_limit``, ``operator``); it goes on polling, and its partitions stay where they are
+``stopped``         `stop` was asked for, and everything is committed or aborted
+``failed``          a person has to act: `error` says what
+==================  ================================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Literal
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streamguard import logs
+from streamguard.errors import ConfigError, KeysUnavailableError, StreamGuardError
+from streamguard.guard.batch import Batch
+from streamguard.guard.guard import SLICE, Guard
+from streamguard.guard.violation import Violation
+from streamguard.metrics import LaneMetrics
+from streamguard.policy.service import Service
+from streamguard.streams.client import (
+    CONNECTION,
+    END_OF_PARTITION,
+    FINAL,
+    NO_POSITION,
+    KafkaTrouble,
+    Slot,
+    code_of,
+    consumer_config,
+    producer_config,
+    transactional,
+    trouble,
+)
+from streamguard.streams.delivery import AtLeastOnce, Delivery, ExactlyOnce, Undone
+from streamguard.streams.flood import Flood
+from streamguard.streams.positions import pin_new_partition, pin_start
+from streamguard.streams.topics import REFUSED, Cluster, TopicSettings
+
+State = Literal["starting", "running", "paused", "stopped", "failed"]
+
+_ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
+_IDLE: Final = 0.1  # seconds to wait for a first record: how soon a command is noticed
+_FILL: Final = 0.02  # seconds a slice may fill up while the commit is not due anyway
+_MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions behind transaction markers
+_LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
+_RIVAL_WITHIN: Final = 60.0  # seconds within which a second fencing means that there is a rival
+_EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits them
+
+_log = logs.get(__name__)
+
+
+class SlotInUseError(StreamGuardError):
+    """Another process works under the same slot: the two would throw each other out for ever."""
+
+    def __init__(self, slot: str) -> None:
+        super().__init__(
+            f"Slot '{slot}' is in use elsewhere: another process took over its transactions or its place in the group.",
+            "Give each process a slot of its own (--slot), and look for a second copy of this one.",
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What stands in the open transaction; counted when it is committed."""
+
+    records: int = 0
+    clean: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    oldest_ms: int = 2**63 - 1
+    began: float = math.inf
+    last: tuple[int, int] = (0, 0)
+    violations: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guilt:
+    """Why the broker refused a record that stood alone, and how often: first as itself, then as its violation."""
+
+    refusal: str
+    tries: int
+
+
+class Lane:
+    """Carries one policy's topic: the policy of the guard it is given.
+
+    `on_change` is called in the lane's thread whenever `state` or `reason` changed. The methods may be called from any
+    thread. Making a lane contacts nobody; raises ConfigError when librdkafka refuses one of the properties.
+    """
+
+    def __init__(
+        self, service: Service, guard: Guard, slot: Slot, on_change: Callable[[Lane], None] | None = None
+    ) -> None:
+        policy = guard.policy
+        self.policy = policy
+        self.slot = slot
+        self.state: State = "starting"
+        self.reason = ""
+        self.error: StreamGuardError | None = None
+        self.partitions: tuple[int, ...] = ()
+
+        self._service = service
+        self._guard = guard
+        self._interval = policy.commit_interval_ms / 1000
+        self._flood = Flood(policy.violation_limit)
+        self._on_change = on_change
+        self._metrics = LaneMetrics(policy.name)
+        self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._stop_by = math.inf
+        self._thread = threading.Thread(target=self._run, name=f"lane-{policy.name}", daemon=True)
+        self._consumer = self._make_consumer()
+        self._delivery = self._make_delivery()
+        # What the outputs accept; read when the lane opens, and again when a record was refused.
+        self._clean = self._violations = TopicSettings(partitions=1)
+
+        # The open transaction: what is in it, and where it leaves off in each partition.
+        self._tally = _Tally()
+        self._positions: dict[int, int] = {}
+        self._last_commit = -math.inf
+
+        # What went wrong, and until when to stand still because of it.
+        self._held_until: float | None = None
+        self._setbacks = 0
+        self._moved = self._assigned = False
+        self._unreachable = False
+        self._fenced_at = -math.inf
+
+        # While a refused record is looked for: how many records a transaction may hold, and who was found guilty.
+        self._appetite = _EVERYTHING
+        self._guilty: dict[tuple[int, int], _Guilt] = {}
+
+    # -- For others --------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """True while records flow, or would if there were any."""
+        return self.state == "running" and not self._unreachable
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Finish what is in hand, or abort it, and end within `timeout` seconds (default: the service's).
+
+        Returns at once; `join` waits.
+        """
+        within = self._service.stop_timeout_ms / 1000 if timeout is None else timeout
+        self._stop_by = time.monotonic() + within / 2
+        self._stopping.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; true when it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def reload(self, guard: Guard) -> None:
+        """Apply another guard from the next slice on; a lane that is paused for its violations goes on.
+
+        Raises ConfigError when the new policy means other topics or another kind of delivery.
+        """
+        for what in ("name", "topic", "clean_topic", "violations_topic", "delivery"):
+            if getattr(self.policy, what) != getattr(guard.policy, what):
+                raise ConfigError(
+                    f"Policy '{self.policy.name}' changed its {what.replace('_', ' ')}, which a running lane "
+                    "cannot follow.",
+                    "Restart the service.",
+                )
+        self._commands.put(lambda: self._adopt(guard))
+
+    def pause(self) -> None:
+        """Stand still until `resume` or `reload`."""
+        self._commands.put(lambda: self._set_back("operator", hold=math.inf))
+
+    def resume(self) -> None:
+        """Go on after `pause` or ``violation_limit``: what looked like a flood is then taken for what it is."""
+        self._commands.put(self._go_on)
+
+    # -- The thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._open()
+            while not self._stopping.is_set():
+                self._turn()
+            self._finish()
+            self._settle("stopped")
+        except StreamGuardError as error:
+            self._fail(error)
+        except KafkaException as problem:
+            self._fail(trouble(problem.args[0], self._service, self.policy.topic))
+        except Exception as error:  # noqa: BLE001 - a lane that ends must say so, whatever ended it
+            _log.error("lane.unexpected", policy=self.policy.name, error=error)
+            self._fail(
+                StreamGuardError(
+                    f"The lane '{self.policy.name}' met an unexpected {type(error).__name__}.",
+                    "Nothing of the open transaction was published. Report it with the log line 'lane.unexpected'.",
+                )
+            )
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        """Once around: take a slice, guard it, hand it over; commit when it is time."""
+        self._obey()
+        if self._held_until is not None:
+            self._stand_still()
+            return
+        try:
+            batch = self._read()
+            if batch is not None:
+                self._carry(batch)
+            if self._is_due():
+                self._commit()
+        except KeysUnavailableError:
+            self._set_back("keys_unavailable")
+        except Undone as undone:
+            self._set_back(undone.code)
+
+    def _obey(self) -> None:
+        try:
+            while True:
+                self._commands.get_nowait()()
+        except Empty:
+            pass
+
+    def _settle(self, state: State, reason: str = "") -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        self.state, self.reason = state, reason
+        self._metrics.running.set(state == "running")
+        self._metrics.paused.set(state == "paused")
+        write = _log.warning if state == "paused" else _log.error if state == "failed" else _log.info
+        write(
+            f"lane.{state}",
+            policy=self.policy.name,
+            version=self.policy.version,
+            slot=self.slot.name,
+            reason=reason or None,
+            error=self.error,
+        )
+        if self._on_change is not None:
+            self._on_change(self)
+
+    def _fail(self, error: StreamGuardError) -> None:
+        self.error = error
+        self._settle("failed", error.code if isinstance(error, KafkaTrouble) else "")
+
+    # -- Opening and closing -----------------------------------------------------------------------------------------
+
+    def _make_consumer(self) -> Consumer:
+        config = consumer_config(self._service, self.policy.name, self.slot)
+        try:
+            return Consumer(config | {"error_cb": self._on_error}, logger=logs.librdkafka())
+        except KafkaException:
+            raise ConfigError(
+                "The Kafka client refuses a property under 'kafka:', or cannot read a file that one names.",
+                "Compare the section with librdkafka's CONFIGURATION.md, and check the paths of keys and certificates.",
+            ) from None
+
+    def _make_delivery(self) -> Delivery:
+        config = producer_config(self._service, self.policy.name, self.slot) | {"error_cb": self._on_error}
+        timeout = self._service.transaction_timeout_ms / 1000
+        if self.policy.delivery == "at_least_once":
+            return AtLeastOnce(config, timeout, self._gives_up)
+        return ExactlyOnce(
+            transactional(config, self._service, self.policy.name, self.slot), timeout, self._gives_up
+        )
+
+    def _gives_up(self) -> bool:
+        return time.monotonic() > self._stop_by
+
+    def _open(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._learn_outputs()
+                # First of all: what this slot left open when it was killed keeps its own positions from being read.
+                self._delivery.prepare()
+                self._subscribe()
+                return
+            except Undone as undone:
+                self._settle("starting", undone.code)
+            except KafkaTrouble as away:
+                if not away.transient:
+                    raise
+                self._settle("starting", away.code)
+            self._stopping.wait(1.0)
+
+    def _learn_outputs(self) -> None:
+        """Read what the outputs accept, and keep the producer's batches below it."""
+        clean, violations = self.policy.clean_topic, self.policy.violations_topic
+        settings = Cluster(self._service).settings([clean, violations])
+        self._clean, self._violations = settings[clean], settings[violations]
+        sizes = [found.max_message_bytes for found in settings.values()]
+        self._delivery.configure(
+            **{
+                "batch.size": min(*sizes, 1_000_000),
+                "message.max.bytes": min(max(*sizes, 1_000), 1_000_000_000),
+            }
+        )
+
+    def _subscribe(self) -> None:
+        topic = self.policy.topic
+        try:
+            known = self._consumer.list_topics(topic, timeout=_ANSWER_WITHIN).topics[topic]
+            if known.error is not None:
+                raise trouble(known.error, self._service, topic)
+            if pin_start(self._consumer, topic, len(known.partitions), self._service.start):
+                _log.info("lane.new_group", policy=self.policy.name, topic=topic)
+            self._consumer.subscribe(
+                [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+        except KafkaException as problem:
+            raise trouble(problem.args[0], self._service, topic) from None
+
+    def _finish(self) -> None:
+        """Commit what is in hand; what cannot be committed in time is aborted, and done by whoever comes next."""
+        if not self._delivery.is_open:
+            return
+        try:
+            self._commit()
+        except Undone as undone:
+            self._metrics.aborted(undone.code)
+
+    def _close(self) -> None:
+        self._delivery.abort()
+        self._delivery.close()
+        self._consumer.close()
+        self._metrics.running.set(0)
+        self._metrics.paused.set(0)
+        self._metrics.partitions.set(0)
+
+    # -- Reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self) -> Batch | None:
+        """The next slice, in columns; None when there is none now."""
+        messages = self._consume()
+        if self._moved:
+            # Something of this call may have been fetched before the partitions moved: it is fetched again.
+            self._moved = False
+            if messages:
+                self._rewind()
+            return None
+        events = [message for message in messages if message.error() is not None]
+        if events:
+            for event in events:
+                self._on_event(event)
+            messages = [message for message in messages if message.error() is None]
+        if not messages:
+            return None
+        return Batch(
+            self.policy.topic,
+            [message.value() for message in messages],
+            keys=[message.key() for message in messages],
+            headers=[message.headers() for message in messages],
+            timestamps=[message.timestamp()[1] for message in messages],
+            partitions=[message.partition() for message in messages],
+            offsets=[message.offset() for message in messages],
+        )
+
+    def _consume(self) -> list[Any]:
+        """Up to a slice of messages and events (`Message`). Rebalance callbacks run in here."""
+        room = min(SLICE, self._appetite - self._tally.records)
+        if self._delivery.is_open:
+            # Nothing is gained by a slice that is not full while the commit is not due.
+            left = self._last_commit + self._interval - time.monotonic()
+            return self._consumer.consume(room, max(0.0, min(_FILL, left)))
+        first = self._consumer.poll(_IDLE)
+        if first is None:
+            if self._unreachable:
+                self._look_for_brokers()
+            return []
+        return [first, *self._consumer.consume(room - 1, 0)] if room > 1 else [first]
+
+    def _on_event(self, message: Message) -> None:
+        error = message.error()
+        partition = message.partition()
+        if error is None or partition is None:
+            return
+        if error.code() == END_OF_PARTITION:
+            self._positions[partition] = max(self._positions.get(partition, 0), message.offset() or 0)
+        elif error.code() in NO_POSITION:
+            self._delivery.abort()
+            pin_new_partition(self._consumer, self.policy.topic, partition)
+            raise Undone("new_partition")
+        elif error.fatal():
+            raise self._fatal(error)
+        elif error.code() in FINAL:
+            raise trouble(error, self._service, self.policy.topic)
+        else:
+            self._on_error(error)
+
+    # -- Carrying ----------------------------------------------------------------------------------------------------
+
+    def _carry(self, batch: Batch) -> None:
+        """Guard a slice and hand its outcome over. The first slice's keys are thus fetched outside the transaction."""
+        began = time.monotonic()
+        self._guard.process(batch)
+        self._metrics.guard_seconds.observe(time.monotonic() - began)
+        if self._guilty:
+            self._reject_guilty(batch)
+        clean_bytes = self._clean.screen(batch)
+        violations = [self._explain(batch, row) for row in sorted(batch.findings)]
+        if self._flood.rises(len(batch.values), len(violations)):
+            self._set_back("violation_limit", hold=math.inf)
+            return
+        if not self._delivery.is_open:
+            self._begin()
+        self._send_clean(batch)
+        self._send_violations(batch, violations)
+        self._count(batch, violations, clean_bytes, began)
+
+    def _begin(self) -> None:
+        self._heed_fencing()
+        self._delivery.begin(self._consumer)
+
+    def _explain(self, batch: Batch, row: int) -> Violation:
+        guilt = self._guilty.get((batch.partitions[row], batch.offsets[row]))
+        # A violation that was itself refused goes out without the original.
+        limit = 0 if guilt and guilt.tries > 1 else self._violations.max_message_bytes
+        return self._guard.explain(batch, row, max_bytes=limit)
+
+    def _send_clean(self, batch: Batch) -> None:
+        if not batch.live:
+            return
+        columns: tuple[list[Any], ...] = (
+            batch.out_values,
+            batch.out_keys,
+            batch.partitions,
+            batch.out_timestamps,
+            batch.out_headers,
+        )
+        if batch.findings:
+            columns = tuple([column[row] for row in batch.live] for column in columns)
+        values, keys, partitions, timestamps, headers = columns
+        self._delivery.send(
+            self.policy.clean_topic,
+            values,
+            keys,
+            _folded(partitions, self._clean.partitions),
+            timestamps,
+            headers,
+        )
+
+    def _send_violations(self, batch: Batch, violations: list[Violation]) -> None:
+        if not violations:
+            return
+        partitions = _folded(
+            [batch.partitions[row] for row in sorted(batch.findings)], self._violations.partitions
+        )
+        self._delivery.send(
+            self.policy.violations_topic,
+            [violation.body for violation in violations],
+            [violation.id.encode() for violation in violations],
+            partitions,
+            # The time of the finding: under the source's own, retention might delete it at once.
+            [0] * len(violations),
+            [list(violation.headers) for violation in violations],
+        )
+
+    def _count(self, batch: Batch, violations: list[Violation], clean_bytes: int, began: float) -> None:
+        for partition, offset in dict(zip(batch.partitions, batch.offsets, strict=True)).items():
+            self._positions[partition] = offset + 1
+        tally = self._tally
+        tally.began = min(tally.began, began)
+        tally.records += len(batch.values)
+        tally.clean += len(batch.live)
+        tally.bytes_in += sum(map(len, filter(None, batch.values))) + sum(map(len, filter(None, batch.keys)))
+        tally.bytes_out += clean_bytes + sum(len(violation.body) for violation in violations)
+        tally.violations.update(violation.code for violation in violations)
+        tally.oldest_ms = min(tally.oldest_ms, *batch.timestamps)
+        tally.last = batch.partitions[-1], batch.offsets[-1]
+
+    # -- Committing --------------------------------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        """One commit per interval at most. A record that comes after a quiet interval is committed at once."""
+        since = time.monotonic() - self._last_commit
+        if self._delivery.is_open:
+            return since >= self._interval or self._tally.records >= self._appetite
+        return bool(self._positions) and since >= _MARKERS_EVERY
+
+    def _commit(self) -> None:
+        started = time.monotonic()
+        if not self._delivery.is_open:
+            self._begin()
+        self._delivery.commit(self._consumer, self._where())
+        self._done(started)
+
+    def _where(self) -> list[TopicPartition]:
+        return [TopicPartition(self.policy.topic, *position) for position in self._positions.items()]
+
+    def _done(self, started: float) -> None:
+        """Everything is committed: count it, and begin with a clean sheet."""
+        self._last_commit = time.monotonic()
+        self._report(self._last_commit, started)
+        self._guilty = {
+            where: guilt
+            for where, guilt in self._guilty.items()
+            if self._positions.get(where[0], 0) <= where[1]
+        }
+        self._appetite = min(self._appetite * 2, _EVERYTHING)
+        self._setbacks = 0
+        self._unreachable = False
+        self._tally = _Tally()
+        self._positions.clear()
+        self._settle("running")
+
+    def _report(self, now: float, started: float) -> None:
+        metrics, tally = self._metrics, self._tally
+        metrics.commit_seconds.observe(now - started)
+        metrics.last_commit.set_to_current_time()
+        metrics.lag.set(self._lag())
+        if not tally.records:
+            return
+        metrics.records_in.inc(tally.records)
+        metrics.records_clean.inc(tally.clean)
+        metrics.bytes_in.inc(tally.bytes_in)
+        metrics.bytes_out.inc(tally.bytes_out)
+        metrics.violations(tally.violations)
+        metrics.batch_seconds.observe(now - tally.began)
+        metrics.end_to_end_seconds.observe(max(0.0, time.time() - tally.oldest_ms / 1000))
+
+    def _lag(self) -> int:
+        """Records behind the ends of the partitions just committed, as of their last fetch."""
+        lag = 0
+        for partition, position in self._positions.items():
+            known = self._consumer.get_watermark_offsets(
+                TopicPartition(self.policy.topic, partition), cached=True
+            )
+            lag += max(0, known[1] - position)
+        return lag
+
+    # -- When something goes wrong -----------------------------------------------------------------------------------
+
+    def _set_back(self, reason: str, hold: float | None = None) -> None:
+        """Undo what is open and go back to what is committed. Stands still for `hold` seconds.
+
+        By default a first set-back is tried again at once, and each further one later.
+        """
+        tally, refusal = self._tally, None
+        if self._delivery.is_open or tally.records:
+            self._delivery.abort()
+            refusal = self._delivery.refusal
+            self._metrics.aborted(refusal or reason)
+            _log.info(
+                "lane.aborted", policy=self.policy.name, reason=refusal or reason, records=tally.records
+            )
+        self._heed_fencing()
+        self._tally = _Tally()
+        self._positions.clear()
+        self._flood.forget()
+        if refusal:
+            self._narrow_down(tally, refusal)
+            hold = 0.0
+        if hold is None:
+            hold = min(0.1 * 2**self._setbacks, _LONGEST_HOLD) if self._setbacks else 0.0
+            self._setbacks += 1
+        if hold:
+            self._hold(reason, hold)
+        else:
+            self._rewind()
+
+    def _hold(self, reason: str, seconds: float) -> None:
+        self._held_until = time.monotonic() + seconds
+        self._consumer.pause(self._consumer.assignment())
+        self._settle("paused", reason)
+
+    def _stand_still(self) -> None:
+        """Go on polling, so that the group knows that we live; whatever comes is read again later."""
+        if self._held_until is not None and time.monotonic() >= self._held_until:
+            self._held_until = None
+            self._rewind()
+            return
+        message = self._consumer.poll(_IDLE)
+        error = message.error() if message is not None else None
+        if error is not None and error.fatal():
+            raise self._fatal(error)
+
+    def _rewind(self) -> None:
+        """Read again from what is committed, as the broker has it: we may not know how our last commit ended."""
+        partitions = [TopicPartition(self.policy.topic, partition) for partition in self.partitions]
+        if partitions:
+            # A pause outlives an assignment (measured, librdkafka 2.16); seeking fails for partitions in error.
+            self._consumer.resume(partitions)
+            self._consumer.assign(partitions)
+
+    def _go_on(self) -> None:
+        if self._held_until is None:
+            return
+        self._held_until = None
+        self._flood.forget()
+        self._rewind()
+        self._settle("running" if self._assigned else "starting")
+
+    def _adopt(self, guard: Guard) -> None:
+        self._guard = guard
+        self.policy = guard.policy
+        self._interval = guard.policy.commit_interval_ms / 1000
+        self._flood = Flood(guard.policy.violation_limit)
+        _log.info("lane.reloaded", policy=self.policy.name, version=self.policy.version)
+        self._go_on()
+
+    def _narrow_down(self, tally: _Tally, refusal: str) -> None:
+        """The broker refused a record, and which one is not known: its whole batch reports the error.
+
+        Half as many records are tried next, until one stands alone. Each transaction that passes doubles the number, so
+        the search ends soon and progress is made meanwhile.
+        """
+        self._learn_outputs()  # the topic's settings may have been changed under us
+        if tally.records > 1:
+            self._appetite = tally.records // 2
+            return
+        tries = self._guilty[tally.last].tries + 1 if tally.last in self._guilty else 1
+        if tries > 2:
+            raise KafkaTrouble(
+                refusal,
+                f"The topic '{self.policy.violations_topic}' refuses even the shortest violation.",
+                "Raise its max.message.bytes, or look into the broker's log.",
+            )
+        self._guilty[tally.last] = _Guilt(refusal, tries)
+
+    def _reject_guilty(self, batch: Batch) -> None:
+        for row, where in enumerate(zip(batch.partitions, batch.offsets, strict=True)):
+            guilt = self._guilty.get(where)
+            if guilt is not None and row not in batch.findings:
+                batch.reject(row, REFUSED[guilt.refusal])
+        batch.refresh()
+
+    def _heed_fencing(self) -> None:
+        """Replace a fenced producer once; if that one is fenced soon after, there is a rival, and we give way."""
+        if not self._delivery.fenced:
+            return
+        self._delivery.fenced = False
+        now = time.monotonic()
+        if now - self._tally.began > self._service.transaction_timeout_ms / 1000:
+            return  # the coordinator's own doing: it ends transactions that take too long
+        self._metrics.fences.inc()
+        _log.warning("lane.fenced", policy=self.policy.name, slot=self.slot.name)
+        if now - self._fenced_at < _RIVAL_WITHIN:
+            raise SlotInUseError(self.slot.name)
+        self._fenced_at = now
+
+    def _fatal(self, error: KafkaError) -> StreamGuardError:
+        """The group threw this consumer out: somebody joined with the same ``group.instance.id``."""
+        if self.slot.permanent:
+            return SlotInUseError(self.slot.name)
+        return trouble(error, self._service, self.policy.topic)
+
+    def _on_error(self, error: KafkaError) -> None:
+        """What librdkafka tells of its connections, in whichever thread of ours polls it."""
+        code = code_of(error)
+        self._metrics.kafka_error(code)
+        if error.code() in CONNECTION and not self._unreachable:
+            self._unreachable = True
+            _log.warning("lane.kafka_unreachable", policy=self.policy.name, code=code)
+
+    def _look_for_brokers(self) -> None:
+        """Nothing tells that a connection is back while no record comes, so ask."""
+        try:
+            self._consumer.list_topics(self.policy.topic, timeout=1.0)
+        except KafkaException:
+            return
+        self._unreachable = False
+
+    # -- When partitions move (called within poll and consume) ---------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.partitions = tuple(sorted(partition.partition for partition in partitions))
+        self._assigned = self._moved = True
+        consumer.assign(partitions)
+        if self._held_until is None:
+            consumer.resume(partitions)
+            self._settle("running")
+        else:
+            consumer.pause(partitions)
+        self._metrics.rebalances.inc()
+        self._metrics.partitions.set(len(partitions))
+        _log.info("lane.assigned", policy=self.policy.name, partitions=len(partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Everything open belongs to these partitions, and must be ended before another member may have them."""
+        started = time.monotonic()
+        records = self._tally.records
+        if self._delivery.give_back(consumer, self._where()):
+            self._done(started)
+        elif records:
+            self._metrics.aborted("rebalance")
+        self._drop_partitions()
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """They are another member's already."""
+        if self._delivery.is_open:
+            self._delivery.abort()
+            self._metrics.aborted("rebalance")
+        self._drop_partitions()
+
+    def _drop_partitions(self) -> None:
+        self._moved = True
+        self.partitions = ()
+        self._tally = _Tally()
+        self._positions.clear()
+        self._metrics.partitions.set(0)
+
+
+def _folded(partitions: list[int], count: int) -> list[int]:
+    """Output partitions: the source's own number, modulo the output's count where it has fewer."""
+    return partitions if max(partitions) < count else [partition % count for partition in partitions]

@@ -1,0 +1,167 @@
+"""A lane at work in a test: its topics, what is sent in, what comes out."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from streamguard.crypto.keyring import Keyring
+from streamguard.guard.guard import Guard
+from streamguard.policy.models import Policy
+from streamguard.policy.service import Service
+from streamguard.streams.client import Slot
+from streamguard.streams.lane import Lane
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["n"],
+    "properties": {"n": {"type": "integer"}, "who": {"type": "string"}, "note": {"type": "string"}},
+}
+
+
+def document(n: int, **more: Any) -> bytes:
+    return json.dumps({"n": n, "who": f"person-{n}", **more}).encode()
+
+
+@dataclass
+class Site:
+    """One policy's topics on one broker, and the settings of the service that guards them."""
+
+    kafka: str
+    source: str
+    group: str = field(default_factory=lambda: f"sg-{uuid.uuid4().hex[:8]}")
+    policy: dict[str, Any] = field(default_factory=dict)
+    service: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> str:
+        return f"{self.source}.clean"
+
+    @property
+    def violations(self) -> str:
+        return f"{self.source}.violations"
+
+    def make_service(self) -> Service:
+        settings = {"kafka": {"bootstrap.servers": self.kafka}, "group": self.group, **self.service}
+        return Service.model_validate(settings)
+
+    def make_policy(self, **changes: Any) -> Policy:
+        settings = {
+            "name": "people",
+            "version": "1",
+            "topic": self.source,
+            "key": "keep",
+            "fields": {"who": "tokenize"},
+            "keep": ["n", "note"],
+            "commit_interval_ms": 50,
+            **self.policy,
+            **changes,
+        }
+        return Policy.model_validate(settings)
+
+    def make_guard(self, keyring: Keyring | None = None, **changes: Any) -> Guard:
+        return Guard(self.make_policy(**changes), SCHEMA, keyring or Keyring.in_memory())
+
+    def lane(self, slot: str = "0", *, permanent: bool = False, guard: Guard | None = None) -> Lane:
+        return Lane(self.make_service(), guard or self.make_guard(), Slot(slot, permanent))
+
+    @contextmanager
+    def running(
+        self, slot: str = "0", *, permanent: bool = False, guard: Guard | None = None
+    ) -> Iterator[Lane]:
+        """A lane that has its partitions, stopped afterwards."""
+        lane = self.lane(slot, permanent=permanent, guard=guard)
+        lane.start()
+        try:
+            until(lambda: lane.state != "starting", what="the lane gets partitions")
+            yield lane
+        finally:
+            lane.stop()
+            assert lane.join(15), "the lane did not stop"
+
+    def send(self, values: Sequence[bytes | None], *, partitions: int = 1, **more: Any) -> None:
+        """Produce values in turn over the partitions; key ``k<number>`` unless given."""
+        producer = Producer({"bootstrap.servers": self.kafka})
+        for number, value in enumerate(values):
+            fields = {"key": f"k{number}", "partition": number % partitions, **more}
+            producer.produce(self.source, value, **fields)
+        assert producer.flush(30) == 0
+
+    def committed(self, partitions: int) -> list[int]:
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": f"{self.group}.people"})
+        try:
+            wanted = [TopicPartition(self.source, partition) for partition in range(partitions)]
+            return [found.offset for found in consumer.committed(wanted, timeout=10)]
+        finally:
+            consumer.close()
+
+
+def read(kafka: str, topic: str, *, at_least: int = 0, within: float = 30.0) -> list[Message]:
+    """All committed records of a topic, waiting until there are `at_least` so many; ordered within partitions."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka,
+            "group.id": f"reader-{uuid.uuid4().hex}",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    found: list[Message] = []
+    try:
+        count = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(count)])
+        at_end: set[int] = set()
+        deadline = time.monotonic() + within
+        while len(found) < at_least or len(at_end) < count:
+            assert time.monotonic() < deadline, f"{len(found)} records in {topic}, {at_least} expected"
+            for message in consumer.consume(1000, 0.1):
+                if message.error() is None:
+                    found.append(message)
+                else:
+                    at_end.add(message.partition())
+    finally:
+        consumer.close()
+    return found
+
+
+def sources(messages: Sequence[Message]) -> list[tuple[int, int]]:
+    """Where each output came from, by its ``sg-source``: (partition, offset)."""
+    found = []
+    for message in messages:
+        _, partition, offset = dict(message.headers())["sg-source"].decode().rsplit("/", 2)
+        found.append((int(partition), int(offset)))
+    return found
+
+
+def assert_exactly_once(
+    site: Site, count: int, *, partitions: int, bad: int = 0, within: float = 60.0
+) -> None:
+    """Each of the `count` inputs is on clean ∪ violations once, in order within its partition."""
+    clean = read(site.kafka, site.clean, at_least=count - bad, within=within)
+    violations = read(site.kafka, site.violations, at_least=bad, within=within)
+    assert (len(clean), len(violations)) == (count - bad, bad)
+    for outputs in (clean, violations):
+        by_partition: dict[int, list[int]] = {}
+        for partition, offset in sources(outputs):
+            by_partition.setdefault(partition, []).append(offset)
+        assert all(offsets == sorted(offsets) for offsets in by_partition.values())
+    expected = {(n % partitions, n // partitions) for n in range(count)}
+    found = sources(clean) + sources(violations)
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+def until(condition: Callable[[], Any], *, within: float = 30.0, what: str = "the condition") -> None:
+    """Wait for something that will come true soon."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {within:.0f} s in vain: {what}"
+        time.sleep(0.02)
