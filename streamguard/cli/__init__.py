@@ -34,4 +34,5 @@ from streamguard.cli import (  # noqa: E402
     check,  # noqa: F401
     keys,  # noqa: F401
     reveal,  # noqa: F401
+    test,  # noqa: F401
 )

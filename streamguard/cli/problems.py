@@ -78,7 +78,7 @@ def _screen(group: Sequence[Problem]) -> Iterable[Text]:
         yield Text.assemble((f"{first.line} │ ", "blue"), first.source)
         indent = " " * (first.column - 1)
         caret = "^" * max(1, min(first.length, len(first.source) - first.column + 1))
-        yield bar + Text.assemble(" ", indent, (caret, style), " ", (advice[0] if advice else "", "green"))
+        yield bar + Text.assemble(" ", indent, (caret, style), (f" {advice[0]}" if advice else "", "green"))
         for more in advice[1:]:
             yield bar + Text.assemble(" ", indent, " " * (len(caret) + 1), (more, "green"))
     else:
