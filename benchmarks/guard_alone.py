@@ -1,0 +1,145 @@
+"""The guard without Kafka: CPU time per record on the reference policy, per stage, and per value of each transform.
+
+Everything is measured in slices of `SLICE` records, as the service works, and beside ``orjson.loads`` of the same
+records in the same round: that quotient can be carried from one machine to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import process_time_ns
+from typing import Any, Final
+
+import orjson
+
+from benchmarks.guards import reference_guard
+from benchmarks.records import SCHEMA, orders
+from benchmarks.series import columns
+from streamguard.crypto.keyring import Keyring
+from streamguard.formats.json_schema import Schema
+from streamguard.guard.batch import Batch
+from streamguard.guard.guard import SLICE, Guard, Stage, build
+from streamguard.guard.protect import Protect
+from streamguard.policy.models import Rule
+from streamguard.policy.paths import parse_path
+
+TOPIC: Final = "orders"
+
+# Each verb with the field of the reference order that it is measured on.
+VERBS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
+    ("customer.email", "encrypt", {}),
+    ("customer.email", "encrypt", {"deterministic": True}),
+    ("customer.email", "tokenize", {}),
+    ("customer.email", "hash", {}),
+    ("payment.card_number", "mask", {"keep_last": 4}),
+    ("customer.phone", "mask", {"keep_last": 4, "separators": "+"}),
+    ("note", "redact", {}),
+    ("note", "drop", {}),
+    ("note", "nullify", {}),
+    ("note", "replace", {"value": "none"}),
+    ("customer.birth_date", "generalize", {"date": "year"}),
+    ("payment.amount", "generalize", {"number": 10}),
+    ("ip", "generalize", {"ip": 24}),
+    ("customer.phone", "generalize", {"text": 5}),
+    ("customer.name", "fake", {"kind": "name"}),
+)
+
+
+def measure(*, rounds: int, records: int) -> dict[str, Any]:
+    """All figures, in microseconds of CPU per record (per value for `transforms`)."""
+    values = orders(records - records % SLICE)
+    guards = {"guard": reference_guard(), "guard with inspect": reference_guard(inspect=True)}
+    verbs = list(_verbs())
+    for guard in guards.values():
+        _run(guard, values[: 20 * SLICE])  # keys are minted, tables built
+    totals, stages, transforms = [], [], []
+    for _ in range(rounds):
+        totals.append(
+            {"orjson.loads": _loads(values)} | {name: _run(guard, values) for name, guard in guards.items()}
+        )
+        stages.append(_stages(guards["guard with inspect"], values))
+        transforms.append({label: _apply(steps, values) for label, steps in verbs})
+    total = columns(totals)
+    return {
+        "total": total,
+        "over_loads": {name: total[name].over(total["orjson.loads"]) for name in guards},
+        "stages": columns(stages),
+        "transforms": columns(transforms),
+    }
+
+
+def cpu_us(records: int = 40_960) -> float:
+    """The guard on the reference policy once more, for the rounds in which peers are measured beside it."""
+    guard = reference_guard()
+    values = orders(records)
+    _run(guard, values[: 20 * SLICE])
+    return _run(guard, values)
+
+
+def _batches(values: list[bytes]) -> Iterator[Batch]:
+    for start in range(0, len(values), SLICE):
+        yield Batch(TOPIC, values[start : start + SLICE])  # type: ignore[arg-type]
+
+
+def _loads(values: list[bytes]) -> float:
+    loads = orjson.loads
+    started = process_time_ns()
+    for value in values:
+        loads(value)
+    return (process_time_ns() - started) / len(values) / 1000
+
+
+def _run(guard: Guard, values: list[bytes]) -> float:
+    passed = 0
+    started = process_time_ns()
+    for batch in _batches(values):
+        guard.process(batch)
+        passed += len(batch.live)
+    spent = process_time_ns() - started
+    if passed != len(values):
+        raise SystemExit("the guard rejected reference records: this would not measure what it says")
+    return spent / len(values) / 1000
+
+
+def _stages(guard: Guard, values: list[bytes]) -> dict[str, float]:
+    rooms = [[part for stage in room for part in _parts(stage)] for room in guard.rooms]
+    spent = {label: 0 for room in rooms for label, _ in room}
+    for batch in _batches(values):
+        for room in rooms:
+            for label, apply in room:
+                started = process_time_ns()
+                apply(batch)
+                spent[label] += process_time_ns() - started
+            batch.refresh()
+    return {label: nanoseconds / len(values) / 1000 for label, nanoseconds in spent.items()}
+
+
+def _parts(stage: Stage) -> Iterator[tuple[str, Callable[[Batch], None]]]:
+    """A stage; the protecting one field by field, so that each transform shows."""
+    if not isinstance(stage, Protect):
+        yield type(stage).__name__.lower(), stage.apply
+        return
+    for columns_, transform in stage.steps:
+        label = f"protect {columns_.path} ({transform.verb})"
+        yield label, Protect({columns_.path: transform}).apply
+
+
+def _verbs() -> Iterator[tuple[str, Protect]]:
+    policy, keyring = reference_guard().policy, Keyring.in_memory()
+    leaves = {str(leaf.path): leaf for leaf in Schema(orjson.loads(SCHEMA.read_bytes())).leaves}
+    for path, verb, options in VERBS:
+        written = ", ".join(f"{name}: {value}" for name, value in options.items())
+        transform = build(policy, Rule(verb=verb, options=options), path, keyring, leaves[path])
+        yield f"{verb} {{{written}}}" if written else verb, Protect({parse_path(path): transform})
+
+
+def _apply(step: Protect, values: list[bytes]) -> float:
+    spent = 0
+    for batch in _batches(values):
+        batch.documents = [orjson.loads(value) for value in batch.values]  # type: ignore[arg-type]
+        started = process_time_ns()
+        step.apply(batch)
+        spent += process_time_ns() - started
+        if batch.findings:
+            raise SystemExit("a transform rejected reference records: this would not measure what it says")
+    return spent / len(values) / 1000

@@ -1,0 +1,61 @@
+"""End to end on the real broker: every contender on the same topic, in turn, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.broker import Broker
+from benchmarks.contenders import COMMIT_MS, PYTHON, Contender, Peer, StreamGuard
+from benchmarks.records import orders
+from benchmarks.series import Series, columns
+from benchmarks.window import watch
+
+EXACTLY_ONCE: Final = "StreamGuard, exactly once"
+AT_LEAST_ONCE: Final = "StreamGuard, at least once"
+COPY: Final = "copy loop, at least once"
+COPY_TRANSACTIONS: Final = "copy loop, exactly once"
+FAUST: Final = "Faust agent, copy per record"
+FAUST_GUARD: Final = "Faust agent, same guard per record"
+QUIX: Final = "Quix Streams, same guard, exactly once"
+QUIX_AT_LEAST_ONCE: Final = "Quix Streams, same guard, at least once"
+
+# What StreamGuard is compared with needs nothing but confluent-kafka, so it runs with the very client that we use.
+OURS: Final[tuple[Contender, ...]] = (
+    StreamGuard(EXACTLY_ONCE),
+    Peer(COPY, "copy_loop", python=PYTHON, commit_ms=COMMIT_MS),
+    StreamGuard(AT_LEAST_ONCE, delivery="at_least_once"),
+    Peer(COPY_TRANSACTIONS, "copy_loop", exactly_once=True, python=PYTHON, commit_ms=COMMIT_MS),
+)
+PEERS: Final[tuple[Contender, ...]] = (
+    Peer(FAUST, "faust_agent"),
+    Peer(QUIX, "quix", exactly_once=True, guard=True),
+    Peer(QUIX_AT_LEAST_ONCE, "quix", guard=True),
+    Peer(FAUST_GUARD, "faust_agent", guard=True),
+)
+
+
+def measure(
+    broker: Broker,
+    contenders: Sequence[Contender],
+    *,
+    rounds: int,
+    records: int,
+    seconds: float,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[str, dict[str, Series]]:
+    """``{contender: {"rate": …, "cpu_us": …}}``: records a second, and microseconds of CPU a record."""
+    say(f"throughput: filling a topic with {records:,} records")
+    source = broker.create_topic("orders")
+    broker.fill(source, orders(min(records, 20_000)), records)
+    measured: dict[str, list[dict[str, float]]] = {contender.name: [] for contender in contenders}
+    for number in range(rounds):
+        for contender in contenders:
+            say(f"throughput: round {number + 1} of {rounds}: {contender.name}")
+            with contender.between(broker, source, folder) as running:
+                speed = watch(running.program, running.progress.committed, total=records, seconds=seconds)
+            measured[contender.name].append({"rate": speed.rate, "cpu_us": speed.cpu_us})
+    broker.delete_topics(source)
+    return {name: columns(figures) for name, figures in measured.items()}
