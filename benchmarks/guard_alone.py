@@ -119,9 +119,8 @@ def _parts(stage: Stage) -> Iterator[tuple[str, Callable[[Batch], None]]]:
     if not isinstance(stage, Protect):
         yield type(stage).__name__.lower(), stage.apply
         return
-    for columns_, transform in stage.steps:
-        label = f"protect {columns_.path} ({transform.verb})"
-        yield label, Protect({columns_.path: transform}).apply
+    for columns_, transform, path in stage.steps:
+        yield f"protect {path} ({transform.verb})", Protect({columns_.path: transform}).apply
 
 
 def _verbs() -> Iterator[tuple[str, Protect]]:

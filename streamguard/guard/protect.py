@@ -21,15 +21,17 @@ class Protect:
     stage = "protect"
 
     def __init__(self, fields: dict[Path, Transform[Any]]) -> None:
-        self.steps = [(Columns(path, self.stage), transform) for path, transform in fields.items()]
+        self.steps = [
+            (Columns(path, self.stage), transform, str(path)) for path, transform in fields.items()
+        ]
 
     def apply(self, batch: Batch) -> None:
         """Replace every protected value in place. Raises KeysUnavailableError before anything leaves."""
-        for columns, transform in self.steps:
+        for columns, transform, path in self.steps:
             column = columns.gather(batch)
             if not column.values:
                 continue
-            reject = rejecter(batch, column.rows, transform, str(columns.path))
+            reject = rejecter(batch, column.rows, transform, path)
             protected = transform.apply(column.values, reject)
             (column.scatter_or_drop if transform.drops else column.scatter)(protected)
 
