@@ -34,7 +34,8 @@ Level = Literal["debug", "info", "warning", "error"]
 _NAME = re.compile(r"[A-Za-z0-9_.:/@#+-]{1,300}")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,120}")
 _PLACE = re.compile(r"[A-Za-z0-9_.<>-]{1,200}:\d{1,7}")
-_PROSE = re.compile("[^\\x00-\\x1f\\x7f\\ud800-\\udfff]{0,2000}")
+_LONGEST = 4000
+_PROSE = re.compile(f"[^\\x00-\\x1f\\x7f\\ud800-\\udfff]{{0,{_LONGEST}}}")
 
 #: Every field a line may have, with what its value must look like. `int` and `float` take numbers (not booleans).
 FIELDS: dict[str, re.Pattern[str] | type] = {
@@ -113,12 +114,13 @@ def setup(style: Style = "text", level: Level = "info", stream: TextIO | None = 
     if style not in get_args(Style) or level not in get_args(Level):
         raise ValueError("style is text or json; level is debug, info, warning or error")
     chosen = getattr(logging, level.upper())
-    handler = _Handler(stream or sys.stderr, style)
+    heed = chosen if level == "debug" else max(chosen, logging.WARNING)
+    handler = _Handler(stream or sys.stderr, style, heed)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(chosen if level == "debug" else max(chosen, logging.WARNING))
+    root.setLevel(heed)
     logging.getLogger("streamguard").setLevel(chosen)
     logging.raiseExceptions = False  # logging would print the message and arguments that it failed to format
     sys.excepthook = _on_uncaught
@@ -140,8 +142,14 @@ def describe(error: BaseException) -> dict[str, Any]:
     if place := _our_place(error.__traceback__):
         fields["at"] = place
     if isinstance(error, StreamGuardError):
-        fields |= {"message": error.message, "remedy": error.remedy}
+        fields |= {"message": _one_line(error.message), "remedy": _one_line(error.remedy)}
     return fields
+
+
+def _one_line(text: str) -> str:
+    """A text of ours for a line of a log: a list of problems has several lines and may be long."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _class_of(error: BaseException) -> str:
@@ -201,9 +209,10 @@ def _on_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
 class _Handler(logging.Handler):
     """Writes one line per record; never raises and never prints anything else."""
 
-    def __init__(self, stream: TextIO, style: Style) -> None:
+    def __init__(self, stream: TextIO, style: Style, heed: int) -> None:
         super().__init__()
         self._stream = stream
+        self._heed = heed  # the level from which libraries are heard
         self._render = _as_json if style == "json" else _as_text
         self._echoes = _Echoes()
 
@@ -211,6 +220,8 @@ class _Handler(logging.Handler):
         try:
             if hasattr(record, _EVENT):
                 event, fields = _own(record)
+            elif record.levelno < self._heed:
+                return
             else:
                 event, fields = _foreign(record)
                 repeated = self._echoes.since_last(record.created, tuple(sorted(fields.items())))
@@ -249,7 +260,8 @@ class _Echoes:
 
 
 def _own(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    return str(getattr(record, _EVENT)), _admitted(_common | getattr(record, _DATA))
+    event = str(getattr(record, _EVENT))
+    return event if _CODE.fullmatch(event) else "(withheld)", _admitted(_common | getattr(record, _DATA))
 
 
 def _admitted(fields: dict[str, Any]) -> dict[str, Any]:

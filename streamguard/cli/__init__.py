@@ -34,5 +34,7 @@ from streamguard.cli import (  # noqa: E402
     check,  # noqa: F401
     keys,  # noqa: F401
     reveal,  # noqa: F401
+    schema,  # noqa: F401
+    run,  # noqa: F401
     test,  # noqa: F401
 )

@@ -99,6 +99,19 @@ def test_a_value_that_is_not_what_its_field_holds_is_withheld(stream: io.StringI
     assert lines(stream)[0]["policy"] == "(withheld)"
 
 
+def test_an_event_is_a_name(stream: io.StringIO) -> None:
+    logs.get("streamguard.test").info(f"seen {CANARY}")
+    assert lines(stream)[0]["event"] == "(withheld)"
+
+
+def test_a_list_of_problems_is_one_line_and_not_endless(stream: io.StringIO) -> None:
+    error = ConfigError("The file has problems:\n  line 1\n  line 2" + " and more" * 1000, "Mend it.")
+    logs.get("streamguard.test").error("start.refused", error=error)
+    message = str(lines(stream)[0]["message"])
+    assert message.startswith("The file has problems: line 1 line 2 and more")
+    assert message.endswith("…")
+
+
 @pytest.mark.parametrize("value", ["12", True, [1], None])
 def test_a_number_field_takes_numbers_only(stream: io.StringIO, value: object) -> None:
     logs.get("streamguard.test").info("lane.started", offset=value)
@@ -109,6 +122,7 @@ def test_levels_keep_libraries_quiet(restored: None) -> None:
     stream = io.StringIO()
     logs.setup("text", "info", stream)
     logging.getLogger("aiokafka").info("joined")
+    logging.getLogger("streamguard.streams.app").info("as mode names the loggers of its services")
     logs.get("streamguard.test").debug("lane.step")
     assert stream.getvalue() == ""
     logging.getLogger("aiokafka").warning("left")
@@ -313,12 +327,13 @@ def calls_to_event_loggers() -> Iterator[tuple[str, ast.Call]]:
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
 
 
-def test_every_line_of_ours_names_a_literal_event_and_declared_fields() -> None:
+def test_every_line_of_ours_has_an_event_and_declared_fields() -> None:
     calls = list(calls_to_event_loggers())
     assert calls
     for place, call in calls:
         (event,) = call.args
         assert isinstance(event, ast.Constant), place
         assert isinstance(event.value, str), place
+        assert logs._CODE.fullmatch(event.value), place
         fields = {keyword.arg for keyword in call.keywords}
         assert fields <= logs.FIELDS.keys() | {"error"}, f"{place}: {fields}"

@@ -1,0 +1,138 @@
+"""What must be right before anything runs. Each fault is one paragraph with its remedy, and nothing has happened yet.
+
+The cheap questions come first: policies, keys and store are looked at before the first word to a broker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka.cimpl import NewTopic
+
+from streamguard import logs
+from streamguard.crypto.keyring import Keyring
+from streamguard.crypto.setup import open_keyring
+from streamguard.errors import UsageError
+from streamguard.guard.check import check_all
+from streamguard.guard.guard import Guard
+from streamguard.policy.loader import LoadedPolicy, load_policy
+from streamguard.policy.problems import Problem, ProblemsError, errors
+from streamguard.policy.service import Service, load_service
+from streamguard.streams import topics
+from streamguard.streams.agents.control import Standing, recover, topic_of
+from streamguard.streams.client import KafkaTrouble, Slot, admin_config
+from streamguard.streams.faustconfig import faust_settings
+
+log = logs.get(__name__)
+
+_SLOT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ORDINAL: Final = re.compile(r".*-\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a process needs to start its lanes. `guards` are the compiled policies, by name."""
+
+    service: Service
+    slot: Slot
+    policies: Mapping[str, LoadedPolicy]
+    keyring: Keyring
+    guards: Mapping[str, Guard]
+    standing: Standing
+
+
+def read_service(config: Path, policies: Iterable[str] = ()) -> Service:
+    """The service file, with other policies than it names if any are given (relative to the working folder)."""
+    service = load_service(config)
+    if named := tuple(policies):
+        service = service.model_copy(update={"policies": named})
+    return service
+
+
+def read_policies(service: Service) -> dict[str, LoadedPolicy]:
+    """The service's policies by name, checked. Raises ProblemsError with every problem of every file."""
+    loaded: list[LoadedPolicy] = []
+    problems: list[Problem] = []
+    for file in service.policy_files():
+        try:
+            loaded.append(load_policy(file))
+        except ProblemsError as error:
+            problems += error.problems
+    problems += check_all(loaded)
+    if errors(problems):
+        raise ProblemsError(problems)
+    return {one.policy.name: one for one in loaded}
+
+
+def compile_guards(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> dict[str, Guard]:
+    """A guard of each policy. Raises ConfigError."""
+    return {name: Guard(loaded.policy, loaded.schema, keyring) for name, loaded in policies.items()}
+
+
+def slot_of(
+    given: str | None, service: Service, environment: Mapping[str, str] = os.environ, host: str | None = None
+) -> Slot:
+    """The process's name in the fleet: given, or the pod's where a StatefulSet numbers it, or else the host's.
+
+    The host's name is not permanent: a container that is replaced comes back under another.
+    """
+    named = given or service.slot
+    if named is not None:
+        if not _SLOT.fullmatch(named):
+            raise UsageError(
+                "That is no name for a slot.", "Use letters, digits, '_' and '-', at most 64: --slot guard-0."
+            )
+        return Slot(named, permanent=True)
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", host or socket.gethostname())[:64] or "host"
+    numbered = "KUBERNETES_SERVICE_HOST" in environment and _ORDINAL.fullmatch(host) is not None
+    return Slot(host, permanent=numbered)
+
+
+def prepare(service: Service, slot: Slot, *, has_lanes: bool = True) -> Prepared:
+    """Look at everything, and make the topics that are missing; a parent, which has no lanes, needs no keys.
+
+    Raises ConfigError (policies, keys, store, topics), KafkaTrouble (no broker, credentials, permissions) or
+    KeysUnavailableError (a full disk under the store).
+    """
+    policies = read_policies(service)
+    faust_settings(service.kafka)
+    keyring = open_keyring(service.keys, service.store.url.get_secret_value())
+    guards = compile_guards(policies, keyring)
+    if has_lanes:
+        _try_keys(policies, keyring)
+    topics.preflight(service, [loaded.policy for loaded in policies.values()])
+    control = topic_of(service.group)
+    _create_control_topic(service, control)
+    standing = recover(admin_config(service), control)
+    return Prepared(service, slot, policies, keyring, guards, standing)
+
+
+def _try_keys(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> None:
+    """Make the quarantine keys now: a KMS that refuses or a disk that is full shows before the first record."""
+    for loaded in policies.values():
+        retain = loaded.policy.quarantine.retain
+        if not isinstance(retain, str):
+            keyring.quarantine(loaded.policy.name, retain, 0)
+
+
+def _create_control_topic(service: Service, control: str) -> None:
+    cluster = topics.Cluster(service)
+    if control in cluster.partition_counts():
+        return
+    if not service.topics.create:
+        raise KafkaTrouble(
+            "unknown_topic_or_part",
+            f"The control topic '{control}' does not exist.",
+            "Create it with one partition and cleanup.policy=compact, or set 'topics.create: true'.",
+        )
+    settings = {"cleanup.policy": "compact"}
+    if service.topics.min_insync_replicas:
+        settings["min.insync.replicas"] = str(service.topics.min_insync_replicas)
+    cluster.create([NewTopic(control, 1, service.topics.replication or -1, config=settings)])
+    log.info("topic.created", topic=control, partitions=1)
