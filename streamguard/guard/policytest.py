@@ -97,14 +97,18 @@ class Record(Model):
         )  # what YAML can write and JSON cannot is for the guard to judge
 
 
+def _missing() -> Any:
+    return MISSING
+
+
 class Clean(Model):
     """What a clean record must look like; what is left out is not looked at. Any value may be a matcher."""
 
-    value: Any = MISSING
+    value: Any = Field(default_factory=_missing)
     tombstone: bool = False
-    key: Any = MISSING
-    headers: Any = MISSING
-    timestamp: Any = MISSING
+    key: Any = Field(default_factory=_missing)
+    headers: Any = Field(default_factory=_missing)
+    timestamp: Any = Field(default_factory=_missing)
 
 
 class ExpectedViolation(Model):

@@ -10,7 +10,16 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from streamguard.policy.expected import Expected, refused
 from streamguard.policy.problems import did_you_mean
@@ -21,7 +30,7 @@ _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 _VERSION = r"^[A-Za-z0-9._-]{1,64}$"
 _CODE = r"^[a-z0-9_]{1,64}$"
-_ELEMENT = r"^[^\s|]{1,200}$"
+ELEMENT_PATTERN = r"^[^\s|]{1,200}$"
 _TOPIC_PHRASE = "a topic's name: letters, digits, '.', '_' and '-', at most 249"
 _NAME_PHRASE = "letters, digits, '_' and '-', at most 64"
 _VERSION_PHRASE = "letters, digits, '.', '_' and '-', at most 64"
@@ -42,7 +51,13 @@ def parse_duration(value: Any) -> Any:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration, json_schema_input_type=str)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {"type": "string", "pattern": rf"^{_DURATION.pattern}$", "description": "Such as 14d, 12h, 90s"}
+    ),
+]
 
 
 class Rule(Model):
@@ -50,7 +65,7 @@ class Rule(Model):
 
     verb: str
     options: dict[str, Any] = {}
-    element: Annotated[str, Field(pattern=_ELEMENT), Expected(_ELEMENT_PHRASE)] | None = None
+    element: Annotated[str, Field(pattern=ELEMENT_PATTERN), Expected(_ELEMENT_PHRASE)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -125,14 +140,18 @@ class TruncateTimestamp(Model):
 class Quarantine(Model):
     """What happens to the original of a violation: encrypted and kept for `retain`, or not kept at all (``none``)."""
 
-    retain: Annotated[Duration | Literal["none"], Expected("a duration such as 14d, or none")] = timedelta(
-        days=14
+    retain: Annotated[Duration | Literal["none"], Expected("a duration such as 14d, or none")] = Field(
+        default=timedelta(days=14), json_schema_extra={"default": "14d"}
     )
 
     @model_validator(mode="before")
     @classmethod
     def _from_word(cls, data: Any) -> Any:
         return {"retain": "none"} if data == "none" else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"const": "none"}, handler(core)]}
 
 
 class Inspect(Model):
@@ -145,6 +164,10 @@ class Inspect(Model):
     @classmethod
     def _from_word(cls, data: Any) -> Any:
         return {"enabled": data == "on"} if data in ("on", "off") else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": ["on", "off"]}, handler(core)]}
 
 
 class QualityRule(Model):

@@ -115,7 +115,7 @@ class Web(Model):
 
 
 class Topics(Model):
-    """How output topics are made when they are missing; None leaves it to the cluster's default."""
+    """How output topics are made when they are missing; what is left out is the cluster's default."""
 
     create: bool = True
     replication: int | None = Field(default=None, ge=1, le=32767)
