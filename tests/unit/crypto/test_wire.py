@@ -78,6 +78,11 @@ def test_a_value_comes_back_with_its_type(value):
     assert same(decode_value(encode_value(value)), value)
 
 
+@given(st.lists(st.text() | st.text("a\0s"), max_size=5) | st.lists(values, max_size=5))
+def test_a_column_is_encoded_as_its_values_are(column):
+    assert encode_column(column) == [encode_value(value) for value in column]
+
+
 @given(values, values)
 def test_different_values_have_different_encodings(one, other):
     assert (encode_value(one) == encode_value(other)) is same(one, other)
