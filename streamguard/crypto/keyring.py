@@ -20,6 +20,7 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from streamguard import logs
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
 from streamguard.errors import KeyMissingError
@@ -33,6 +34,8 @@ MAX_USES: Final = 2**30
 
 FOUND_FOR: Final = 60.0
 """Seconds for which a key that was read stays in memory: how long one that is destroyed elsewhere can still be used."""
+
+log = logs.get(__name__)
 
 _FOUND_MOST: Final = 10_000
 _ID_LETTERS: Final = string.ascii_letters + string.digits
@@ -149,6 +152,8 @@ class Keyring:
             with lease.lock:
                 if lease.key is not None and lease.key.id in destroyed:
                     lease.key = None
+        if destroyed:
+            log.info("keys.destroyed", count=len(destroyed))
         return len(destroyed)
 
     def health(self) -> None:
@@ -198,7 +203,10 @@ class Keyring:
             created_at=self._now(),
             destroy_after=destroy_after,
         )
-        return key if self._store.add_key(row) else None
+        if not self._store.add_key(row):
+            return None
+        log.info("key.minted", key_id=key_id, element=element)
+        return key
 
     def _open(self, row: KeyRow, wrapped: bytes) -> DataKey:
         return DataKey(row.id, row.element, self._kms.unwrap(wrapped))

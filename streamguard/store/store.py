@@ -199,10 +199,9 @@ def _version(connection: Connection) -> int | None:
 
 
 def _make_tables(connection: Connection) -> None:
-    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE"
-    )  # of several processes that start at once, one makes the tables
+    _keep_log(connection)
+    # Of several processes that start at once, one makes the tables.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:

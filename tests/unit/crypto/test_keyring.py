@@ -135,6 +135,15 @@ def test_a_secret_is_never_printed(keyring, kms, url, caplog, capsys):
         assert repr(row.wrapped) not in text
 
 
+def test_minting_and_destroying_are_logged(keyring, clock, caplog):
+    with caplog.at_level(logging.INFO):
+        keyring.quarantine("orders", timedelta(0))
+        keyring.destroy_expired()
+        clock.move(days=1)
+        keyring.destroy_expired()
+    assert caplog.messages == ["key.minted", "keys.destroyed"]
+
+
 def test_ids_are_short_and_distinct(keyring):
     ids = [keyring.pinned(f"element{number}").id for number in range(50)]
     assert len(set(ids)) == 50

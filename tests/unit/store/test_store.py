@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 from sqlalchemy import event, insert
@@ -369,6 +369,16 @@ def test_a_new_store_that_is_locked(path, monkeypatch):
     holder.execute("ROLLBACK")
     holder.close()
     assert open_store(f"sqlite:///{path}").all_keys() == []
+
+
+def test_a_new_store_that_is_locked_for_a_moment(path):
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = Timer(0.3, holder.execute, ["ROLLBACK"])
+    release.start()
+    assert open_store(f"sqlite:///{path}").add_key(ROW)
+    release.join()
+    holder.close()
 
 
 def test_a_store_that_went_away(store, path):
