@@ -176,7 +176,9 @@ def test_networks_are_those_of_the_standard_library(address, v4, v6):
     network = ipaddress.ip_network((address_meant, prefix), strict=False)
     assert generalize(options, str(address)) == str(network)
     start = generalize(options | {"output": "start"}, str(address))
-    assert start == ("unchanged" if network.network_address == address_meant else str(network.network_address))
+    assert start == (
+        "unchanged" if network.network_address == address_meant else str(network.network_address)
+    )
 
 
 @pytest.mark.parametrize(
