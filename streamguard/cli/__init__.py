@@ -32,9 +32,11 @@ def main() -> None:
 # Each module adds its command to `app`.
 from streamguard.cli import (  # noqa: E402
     check,  # noqa: F401
+    control,  # noqa: F401
     keys,  # noqa: F401
     reveal,  # noqa: F401
-    schema,  # noqa: F401
     run,  # noqa: F401
+    schema,  # noqa: F401
     test,  # noqa: F401
+    topics,  # noqa: F401
 )

@@ -17,7 +17,7 @@ from streamguard.errors import StreamGuardError
 if TYPE_CHECKING:
     import socket
 
-    from streamguard.policy.service import Service
+    from streamguard.policy.service import LoadedService, Service
     from streamguard.streams.client import Slot
     from streamguard.streams.signals import Signals
 
@@ -88,9 +88,10 @@ class _Start:
         """One process that does everything."""
         from streamguard.streams.web import listen
 
-        service, slot = self._read(given)
-        with _told(service):
-            self._process(service, slot, listen(service.web.host, service.web.port), None)
+        loaded, slot = self._read(given)
+        with _told(loaded.service):
+            web = loaded.service.web
+            self._process(loaded, slot, listen(web.host, web.port), None)
 
     def as_child(self, descriptor: int) -> None:
         """One of several: the parent has told the slot, and serves health and metrics."""
@@ -99,9 +100,9 @@ class _Start:
         lifeline, birth = become_child(descriptor)
         from streamguard.streams.client import Slot
 
-        service, slot = self._read(Slot(birth.slot, permanent=birth.permanent))
-        with _told(service, in_log=True):
-            self._process(service, slot, None, lifeline)
+        loaded, slot = self._read(Slot(birth.slot, permanent=birth.permanent))
+        with _told(loaded.service, in_log=True):
+            self._process(loaded, slot, None, lifeline)
 
     def as_parent(self, given: str | None, processes: int) -> None:
         """The one that starts the others."""
@@ -113,10 +114,10 @@ class _Start:
             from streamguard.streams.startup import prepare
             from streamguard.streams.web import listen
 
-            service, slot = self._read(given)
-            with _told(service):
-                listener = listen(service.web.host, service.web.port)
-                prepared = prepare(service, slot, has_lanes=False)
+            loaded, slot = self._read(given)
+            with _told(loaded.service):
+                listener = listen(loaded.service.web.host, loaded.service.web.port)
+                prepared = prepare(loaded, slot, has_lanes=False)
 
             async def live() -> int:
                 parent = Parent(
@@ -127,7 +128,7 @@ class _Start:
             code = asyncio.run(live())
         raise typer.Exit(code)
 
-    def _read(self, given: str | Slot | None) -> tuple[Service, Slot]:
+    def _read(self, given: str | Slot | None) -> tuple[LoadedService, Slot]:
         """The service file, with its log and this process's name in force from here on."""
         from streamguard import logs
         from streamguard.crypto.memory import keep_private
@@ -135,20 +136,24 @@ class _Start:
         from streamguard.streams.startup import read_service, slot_of
 
         keep_private()
-        service = read_service(self._config, self._policies)
-        logs.setup(service.log.format, service.log.level)
-        slot = given if isinstance(given, Slot) else slot_of(given, service)
+        loaded = read_service(self._config, self._policies)
+        logs.setup(loaded.service.log.format, loaded.service.log.level)
+        slot = given if isinstance(given, Slot) else slot_of(given, loaded.service)
         logs.bind(slot=slot.name)
-        return service, slot
+        return loaded, slot
 
     def _process(
-        self, service: Service, slot: Slot, listener: socket.socket | None, lifeline: socket.socket | None
+        self,
+        loaded: LoadedService,
+        slot: Slot,
+        listener: socket.socket | None,
+        lifeline: socket.socket | None,
     ) -> None:
         """Be a process with lanes, to its end."""
         from streamguard.streams.app import Process
         from streamguard.streams.startup import prepare
 
-        prepared = prepare(service, slot)
+        prepared = prepare(loaded, slot)
 
         async def live() -> int:
             return await Process(prepared, self._signals, keep_going=self._keep_going).run(listener, lifeline)

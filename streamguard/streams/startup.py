@@ -9,7 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +20,17 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.setup import open_keyring
 from streamguard.errors import UsageError
 from streamguard.guard.check import check_all
+from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
+from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
 from streamguard.policy.problems import Problem, ProblemsError, errors
-from streamguard.policy.service import Service, load_service
+from streamguard.policy.service import LoadedService, Service
 from streamguard.streams import topics
 from streamguard.streams.agents.control import Standing, recover, topic_of
-from streamguard.streams.client import KafkaTrouble, Slot, admin_config
+from streamguard.streams.client import KafkaTrouble, Slot
 from streamguard.streams.faustconfig import faust_settings
+from streamguard.streams.properties import refused_properties
 
 log = logs.get(__name__)
 
@@ -39,20 +42,25 @@ _ORDINAL: Final = re.compile(r".*-\d+")
 class Prepared:
     """Everything a process needs to start its lanes. `guards` are the compiled policies, by name."""
 
-    service: Service
+    loaded: LoadedService
     slot: Slot
     policies: Mapping[str, LoadedPolicy]
     keyring: Keyring
     guards: Mapping[str, Guard]
     standing: Standing
 
+    @property
+    def service(self) -> Service:
+        """The service file."""
+        return self.loaded.service
 
-def read_service(config: Path, policies: Iterable[str] = ()) -> Service:
+
+def read_service(config: Path, policies: Iterable[str] = ()) -> LoadedService:
     """The service file, with other policies than it names if any are given (relative to the working folder)."""
-    service = load_service(config)
+    loaded = service_file.read_service(config)
     if named := tuple(policies):
-        service = service.model_copy(update={"policies": named})
-    return service
+        loaded = replace(loaded, service=loaded.service.model_copy(update={"policies": named}))
+    return loaded
 
 
 def read_policies(service: Service) -> dict[str, LoadedPolicy]:
@@ -94,23 +102,34 @@ def slot_of(
     return Slot(host, permanent=numbered)
 
 
-def prepare(service: Service, slot: Slot, *, has_lanes: bool = True) -> Prepared:
+def prepare(loaded: LoadedService, slot: Slot, *, has_lanes: bool = True) -> Prepared:
     """Look at everything, and make the topics that are missing; a parent, which has no lanes, needs no keys.
 
     Raises ConfigError (policies, keys, store, topics), KafkaTrouble (no broker, credentials, permissions) or
     KeysUnavailableError (a full disk under the store).
     """
+    service = loaded.service
     policies = read_policies(service)
-    faust_settings(service.kafka)
+    _check_service(loaded, policies)
     keyring = open_keyring(service.keys, service.store.url.get_secret_value())
     guards = compile_guards(policies, keyring)
     if has_lanes:
         _try_keys(policies, keyring)
     topics.preflight(service, [loaded.policy for loaded in policies.values()])
-    control = topic_of(service.group)
-    _create_control_topic(service, control)
-    standing = recover(admin_config(service), control)
-    return Prepared(service, slot, policies, keyring, guards, standing)
+    create_control_topic(service)
+    standing = recover(service)
+    return Prepared(loaded, slot, policies, keyring, guards, standing)
+
+
+def _check_service(loaded: LoadedService, policies: Mapping[str, LoadedPolicy]) -> None:
+    """What `streamguard check -c` says of the service file, and whether Faust's client can connect as it says."""
+    problems = list(service_problems(loaded, list(policies.values())))
+    for name, reason in refused_properties(loaded.service.kafka):
+        message = f"'{name}' {reason}"
+        problems.append(loaded.document.problem(("kafka", name), message, code="refused_property", on="key"))
+    if errors(problems):
+        raise ProblemsError(problems)
+    faust_settings(loaded.service.kafka)
 
 
 def _try_keys(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> None:
@@ -121,10 +140,11 @@ def _try_keys(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> None:
             keyring.quarantine(loaded.policy.name, retain, 0)
 
 
-def _create_control_topic(service: Service, control: str) -> None:
-    cluster = topics.Cluster(service)
+def create_control_topic(service: Service) -> bool:
+    """Make the control topic if it is missing; true when it was."""
+    cluster, control = topics.Cluster(service), topic_of(service.group)
     if control in cluster.partition_counts():
-        return
+        return False
     if not service.topics.create:
         raise KafkaTrouble(
             "unknown_topic_or_part",
@@ -136,3 +156,4 @@ def _create_control_topic(service: Service, control: str) -> None:
         settings["min.insync.replicas"] = str(service.topics.min_insync_replicas)
     cluster.create([NewTopic(control, 1, service.topics.replication or -1, config=settings)])
     log.info("topic.created", topic=control, partitions=1)
+    return True

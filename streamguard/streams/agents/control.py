@@ -18,10 +18,21 @@ from typing import Final, Literal
 
 import faust
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from streamguard import logs
 from streamguard.errors import ConfigError
+from streamguard.policy.service import Service
+from streamguard.streams.client import admin_config, trouble
+from streamguard.streams.topics import Cluster
 
 log = logs.get(__name__)
 
@@ -85,6 +96,26 @@ def parse(value: bytes | None) -> Command:
     raise ValueError("unknown_command")
 
 
+def send(service: Service, command: Command, *, within: float = 15.0) -> None:
+    """Publish a command, and wait until all in-sync replicas have it. Raises KafkaTrouble."""
+    failures: list[KafkaError] = []
+
+    def note(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failures.append(error)
+
+    topic = topic_of(service.group)
+    counts = Cluster(service).partition_counts()  # tells a broker that is away from one that refuses us
+    if topic not in counts:
+        raise trouble(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), service, topic)
+    settings = {**admin_config(service), "acks": "all", "message.timeout.ms": int(within * 1000)}
+    producer = Producer(settings, logger=logs.librdkafka())
+    producer.produce(topic, command.encode(), command.key, on_delivery=note)
+    producer.flush(within + 1)
+    if failures:
+        raise trouble(failures[0], service, topic)
+
+
 def add_control_agent(
     app: faust.App, topic: str, since: Mapping[int, int], carry_out: Callable[[Command, int], Awaitable[None]]
 ) -> None:
@@ -115,10 +146,11 @@ async def _carry_out(
         log.error("control.failed", command=command.verb, policy=command.policy, offset=offset, error=error)
 
 
-def recover(kafka: Mapping[str, str], topic: str, *, within: float = 15.0) -> Standing:
+def recover(service: Service, *, within: float = 15.0) -> Standing:
     """Read the whole control topic. Raises ConfigError when that cannot be done `within` so many seconds."""
+    topic = topic_of(service.group)
     settings = {
-        **kafka,
+        **admin_config(service),
         "group.id": f"{topic}.recovery",  # librdkafka asks for one; nothing is committed under it
         "enable.auto.commit": "false",
         "enable.partition.eof": "true",
