@@ -100,6 +100,15 @@ LAST_COMMIT: Final = Gauge(
     multiprocess_mode="livemax",
 )  # fmt: skip
 
+# -- Of the processes themselves -------------------------------------------------------------------------------------
+
+RELOADS: Final = Counter(
+    "streamguard_reloads", "Times that a process was told to read its policies anew: applied or refused.", ["outcome"]
+)  # fmt: skip
+RESTARTS: Final = Counter(
+    "streamguard_process_restarts", "Times that a child process was started again (--processes).", ["slot"]
+)
+
 
 class LaneMetrics:
     """The metrics of one policy, their labels looked up once."""

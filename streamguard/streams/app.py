@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, gene
 
 from streamguard import logs
 from streamguard.errors import StreamGuardError
+from streamguard.metrics import RELOADS
 from streamguard.streams.agents.control import Command, add_control_agent, topic_of
 from streamguard.streams.faustconfig import faust_settings
 from streamguard.streams.lanes import Lanes, Reload
@@ -184,6 +185,7 @@ class Process:
             try:
                 self._read = await asyncio.to_thread(self._lanes.read)
             except StreamGuardError as error:
+                RELOADS.labels("refused").inc()
                 log.error("reload.refused", error=error)
             else:
                 self._apply_reload()
@@ -194,6 +196,7 @@ class Process:
         try:
             self._read = await asyncio.to_thread(self._lanes.read)
         except StreamGuardError as error:
+            RELOADS.labels("refused").inc()
             return {"message": error.message, "remedy": error.remedy}
         return {"versions": self._read.versions}
 
@@ -203,6 +206,7 @@ class Process:
         self._lanes.apply(self._read)
         for name, guard in self._read.guards.items():
             log.info("reload.policy", policy=name, version=guard.version)
+        RELOADS.labels("applied").inc()
         log.info("reload.done", count=len(self._read.guards))
         self._read = None
 

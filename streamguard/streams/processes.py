@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from streamguard import logs
 from streamguard.errors import ConfigError, StreamGuardError
+from streamguard.metrics import RESTARTS
 from streamguard.streams import shared_metrics
 from streamguard.streams.child import Birth
 from streamguard.streams.lifeline import Lifeline, Message, pair
@@ -138,6 +139,7 @@ class Parent:
                 return 0
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
             child.restarts += 1
+            RESTARTS.labels(child.slot).inc()
 
     async def _run(self, child: Child) -> int:
         """One process, from its start to its end."""
