@@ -176,7 +176,7 @@ class Cluster:
         return found
 
     def _is_mock(self) -> bool:
-        """Whether this is librdkafka's mock cluster (``streamguard demo``), which answers no question about settings."""
+        """Whether this is librdkafka's mock cluster (``streamguard demo``), which does not answer about settings."""
         return str(self._admin.list_topics(timeout=_ANSWER_WITHIN).cluster_id).startswith("mockCluster")
 
     def settings(self, topics: Sequence[str]) -> dict[str, TopicSettings]:
