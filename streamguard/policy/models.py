@@ -19,12 +19,12 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticKnownError
 
 from streamguard.policy.expected import Expected, refused
 from streamguard.policy.problems import did_you_mean
 
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([1-9][0-9]{0,5})(ms|s|m|h|d)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
@@ -45,10 +45,12 @@ class Model(BaseModel):
 
 
 def parse_duration(value: Any) -> Any:
-    """Read ``14d``, ``90s``, ``250ms`` as a `timedelta`; anything else is left for pydantic to judge."""
+    """Read ``14d``, ``90s``, ``250ms`` as a `timedelta`, and nothing else: a bare 14 could be days or seconds."""
     if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    return value
+    if isinstance(value, timedelta):
+        return value
+    raise PydanticKnownError("time_delta_type")
 
 
 Duration = Annotated[

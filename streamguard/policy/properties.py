@@ -47,6 +47,9 @@ SHOWN: Final = frozenset({"bootstrap.servers", "client.id", *RESERVED, *TRANSLAT
 }
 """Properties whose values may be shown. Any other may be a secret whose name is misspelt."""
 
+_MISSPELT: Final = 0.85
+"""How like a known property another one is when it must be that one misspelt; many share half of their letters."""
+
 _SECURITY: Final = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.")
 
 
@@ -87,7 +90,7 @@ def _refusal(name: str) -> tuple[str, str]:
     if name.startswith("group."):
         return "carries a guarantee of StreamGuard's", "write 'group' and 'slot' beside 'kafka'"
     if name.startswith(_SECURITY) and name not in TRANSLATABLE:
-        advice = did_you_mean(name, TRANSLATABLE) or f"these can: {listed(TRANSLATABLE, 'and')}"
+        advice = did_you_mean(name, TRANSLATABLE, _MISSPELT) or f"these can: {listed(TRANSLATABLE, 'and')}"
         return "cannot be given to Faust's client too, and half a secure service is none", advice
     return "", ""
 
