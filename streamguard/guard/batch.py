@@ -54,6 +54,27 @@ class Batch:
         self.out_headers: list[Headers] = [[]] * count
         self.out_timestamps: list[int] = self.timestamps
 
+    def row(self, row: int) -> Batch:
+        """One row as a batch of its own, as it came in."""
+        return Batch(
+            self.topic,
+            [self.values[row]],
+            keys=[self.keys[row]],
+            headers=[self.headers[row]],
+            timestamps=[self.timestamps[row]],
+            partitions=[self.partitions[row]],
+            offsets=[self.offsets[row]],
+        )
+
+    def merge(self, rows: list[Batch]) -> None:
+        """Take over the outcome of rows that went through the corridor by themselves, in their order."""
+        self.findings = {row: one.findings[0] for row, one in enumerate(rows) if one.findings}
+        self.live = [row for row, one in enumerate(rows) if one.live]
+        self.out_keys = [one.out_keys[0] for one in rows]
+        self.out_values = [one.out_values[0] for one in rows]
+        self.out_headers = [one.out_headers[0] for one in rows]
+        self.out_timestamps = [one.out_timestamps[0] for one in rows]
+
     def reject(self, row: int, finding: Finding) -> None:
         """Record a finding; the row leaves `live` at the end of the stage."""
         self.findings.setdefault(row, []).append(finding)

@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
+from streamguard import logs
 from streamguard.crypto.keyring import Keyring
-from streamguard.errors import ConfigError
+from streamguard.errors import ConfigError, KeysUnavailableError
 from streamguard.formats.json_schema import Leaf, Schema
 from streamguard.guard.batch import Batch
 from streamguard.guard.clean import Clean
@@ -22,11 +23,17 @@ from streamguard.guard.inspect import Inspect
 from streamguard.guard.protect import Protect
 from streamguard.guard.quality import Quality
 from streamguard.guard.validate import Validate
+from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy, Rule, TruncateTimestamp
 from streamguard.policy.paths import Path, parse_path
 from streamguard.transforms.base import Field, Transform
 from streamguard.transforms.register import register
 
+_log = logs.get(__name__)
+
+FAILED: Final = Finding(
+    "guard.failed", "guard", "StreamGuard, or a transform of another package, failed on this record"
+)
 KEY_PATH: Final = "$key"
 SLICE: Final = 128
 """Rows per batch that measured best: fewer waste calls, more miss the CPU's caches and wake the garbage collector."""
@@ -69,10 +76,30 @@ class Guard:
         Afterwards `batch.live` holds the rows whose out columns may leave, `batch.findings` the others. Raises
         KeysUnavailableError when keys cannot be had now: nothing has left, and a new batch of the same records will do.
         """
-        for room in self.rooms:
-            for stage in room:
-                stage.apply(batch)
-            batch.refresh()
+        try:
+            for room in self.rooms:
+                for stage in room:
+                    stage.apply(batch)
+                batch.refresh()
+        except (KeysUnavailableError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic in a library's Rust is no Exception
+            self._isolate(batch, error)
+
+    def _isolate(self, batch: Batch, error: BaseException) -> None:
+        """Something failed that must not: take every row by itself, so that one record spoils no other.
+
+        The row on which it fails again becomes ``guard.failed``: a crash would come back with its record for ever.
+        """
+        _log.error("guard.failed", policy=self.name, error=error)
+        if len(batch.values) == 1:
+            batch.findings = {0: [FAILED]}
+            batch.live = []
+            return
+        rows = [batch.row(row) for row in range(len(batch.values))]
+        for row in rows:
+            self.process(row)
+        batch.merge(rows)
 
 
 def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[Stage]:

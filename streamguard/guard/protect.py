@@ -15,15 +15,17 @@ from streamguard.transforms.base import Transform
 UNTAKEN: Final = "the transform cannot take this value"
 
 
+class TransformLengthError(RuntimeError):
+    """A transform (of another package) returned a column of another length: nothing of its batch may leave."""
+
+
 class Protect:
     """Applies one transform per path, all of a batch's values at once."""
 
     stage = "protect"
 
     def __init__(self, fields: dict[Path, Transform[Any]]) -> None:
-        self.steps = [
-            (Columns(path, self.stage), transform, str(path)) for path, transform in fields.items()
-        ]
+        self.steps = [(Columns(path, self.stage), transform, str(path)) for path, transform in fields.items()]
 
     def apply(self, batch: Batch) -> None:
         """Replace every protected value in place. Raises KeysUnavailableError before anything leaves."""
@@ -33,6 +35,9 @@ class Protect:
                 continue
             reject = rejecter(batch, column.rows, transform, path)
             protected = transform.apply(column.values, reject)
+            if len(protected) != len(column.values):
+                # Scattered, it would leave the values at the end of the column as they were.
+                raise TransformLengthError
             (column.scatter_or_drop if transform.drops else column.scatter)(protected)
 
 

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from streamguard.crypto.aead import open_original, open_token
 from streamguard.crypto.keyring import Keyring
+from streamguard.errors import KeysUnavailableError
 from streamguard.guard.batch import Batch
 from streamguard.guard.guard import Guard
 from streamguard.policy.models import Policy
+from streamguard.transforms.base import Options, Transform
+from streamguard.transforms.register import register
 
 STRING = {"type": "string"}
 SCHEMA = {
@@ -301,3 +304,46 @@ def test_quarantine_keys_are_asked_for_with_their_retention(keyring):
     guard = guard_of(keyring, quarantine={"retain": "3d"})
     assert guard.policy.quarantine.retain == timedelta(days=3)
     assert guard.explain(process(guard, b"x"), 0).body
+
+
+class Broken(Transform[Options]):
+    """What another package might hand us."""
+
+    verb = "broken"
+    takes = frozenset({"string"})
+
+    def apply(self, values, reject):
+        if "short" in values:
+            return values[:-1]
+        if "raise" in values:
+            raise RuntimeError(f"CANARY {values}")
+        if "panic" in values:
+            raise BaseException("CANARY")  # noqa: TRY002 - as a panic in Rust looks from here
+        return ["*"] * len(values)
+
+
+@pytest.mark.parametrize("how", ["short", "raise", "panic"])
+def test_a_transform_that_breaks_costs_its_own_record_only(keyring, monkeypatch, caplog, how):
+    monkeypatch.setattr("streamguard.guard.guard.register", lambda: {**register(), "broken": Broken})
+    guard = guard_of(keyring, fields=POLICY["fields"] | {"card": "broken"})
+    batch = process(
+        guard, good(age=-1), GOOD, good(card=how), None, GOOD, keys=[b"a", b"b", b"c", b"d", b"e"]
+    )
+    assert batch.live == [1, 3, 4]
+    assert [finding.code for finding in batch.findings[2]] == ["guard.failed"]
+    assert [finding.code for finding in batch.findings[0]] == ["schema.minimum"]
+    assert [orjson.loads(batch.out_values[row])["card"] for row in (1, 4)] == ["*", "*"]
+    assert batch.out_keys[3] == process(guard, None, keys=[b"d"]).out_keys[0]
+    assert b"CANARY" not in guard.explain(batch, 2).body
+    assert "CANARY" not in "".join(record.getMessage() for record in caplog.records)
+
+
+def test_keys_that_cannot_be_had_stop_the_batch(keyring, monkeypatch):
+    guard = guard_of(keyring)
+
+    def away(*_):
+        raise KeysUnavailableError("no keys now")
+
+    monkeypatch.setattr(keyring, "fresh", away)
+    with pytest.raises(KeysUnavailableError):
+        process(guard, GOOD)
