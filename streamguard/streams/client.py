@@ -185,6 +185,11 @@ def code_of(error: KafkaError) -> str:
     return error.name().strip("_").lower()
 
 
+def is_fatal(error: KafkaError) -> bool:
+    """True when the client that met this error is of no more use. A consumer's says so by its code alone (2.16)."""
+    return error.fatal() or error.code() == KafkaError._FATAL
+
+
 def is_unreachable(error: KafkaError) -> bool:
     """True when no broker answered: librdkafka says so of one that refused us as well, a moment later."""
     return error.code() in _UNREACHABLE

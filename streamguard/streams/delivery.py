@@ -18,9 +18,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from streamguard import logs
 from streamguard.guard.batch import Headers
-from streamguard.streams.client import FENCED, FINAL, PURGED, REFUSALS, code_of
+from streamguard.streams.client import FENCED, FINAL, PURGED, REFUSALS, code_of, is_fatal
 
-_STEP: Final = 1.0  # seconds that one call into librdkafka may block: how soon a stop is noticed
+_STEP: Final = 0.25  # seconds that one call into librdkafka may block: how soon a stop is noticed
 _PATIENCE: Final = 5.0  # seconds to open or abort; after that a new producer puts things right
 
 
@@ -150,7 +150,7 @@ class Delivery(ABC):
             self.refusal = REFUSALS[code]
         if code in FENCED:
             self.fenced = True
-        if error.fatal() or code in FENCED:
+        if is_fatal(error) or code in FENCED:
             self.close()
         return Undone(code_of(error))
 
@@ -212,7 +212,7 @@ class ExactlyOnce(Delivery):
                 return
             except KafkaException as problem:
                 error: KafkaError = problem.args[0]
-                if not error.retriable() or error.fatal() or error.txn_requires_abort():
+                if not error.retriable() or is_fatal(error) or error.txn_requires_abort():
                     raise self._undone(problem) from None
                 if self._give_up() or time.monotonic() > deadline:
                     # The call may still be under way, and librdkafka then takes no other: of no more use.

@@ -47,6 +47,7 @@ from streamguard.streams.client import (
     Slot,
     code_of,
     consumer_config,
+    is_fatal,
     producer_config,
     transactional,
     trouble,
@@ -64,6 +65,7 @@ _FILL: Final = 0.02  # seconds a slice may fill up while the commit is not due a
 _MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions behind transaction markers
 _LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
 _RIVAL_WITHIN: Final = 60.0  # seconds within which a second fencing means that there is a rival
+_NARROWING: Final = 8  # a refusal costs about twenty commits, so the search takes large steps down, small ones up
 _EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits them
 
 _log = logs.get(__name__)
@@ -404,7 +406,7 @@ class Lane:
             self._delivery.abort()
             pin_new_partition(self._consumer, self.policy.topic, partition)
             raise Undone("new_partition")
-        elif error.fatal():
+        elif is_fatal(error):
             raise self._fatal(error)
         elif error.code() in FINAL:
             raise trouble(error, self._service, self.policy.topic)
@@ -595,7 +597,7 @@ class Lane:
             return
         message = self._consumer.poll(_IDLE)
         error = message.error() if message is not None else None
-        if error is not None and error.fatal():
+        if error is not None and is_fatal(error):
             raise self._fatal(error)
 
     def _rewind(self) -> None:
@@ -625,12 +627,12 @@ class Lane:
     def _narrow_down(self, tally: _Tally, refusal: str) -> None:
         """The broker refused a record, and which one is not known: its whole batch reports the error.
 
-        Half as many records are tried next, until one stands alone. Each transaction that passes doubles the number, so
+        Far fewer records are tried next, until one stands alone. Each transaction that passes doubles the number, so
         the search ends soon and progress is made meanwhile.
         """
         self._learn_outputs()  # the topic's settings may have been changed under us
         if tally.records > 1:
-            self._appetite = tally.records // 2
+            self._appetite = max(1, tally.records // _NARROWING)
             return
         tries = self._guilty[tally.last].tries + 1 if tally.last in self._guilty else 1
         if tries > 2:
