@@ -310,7 +310,12 @@ class Writer:
         for n in numbers:
             record = load.record(n)
             producer.produce(
-                topic, record.value, record.key, load.partition(n), None, record.timestamp, record.headers
+                topic,
+                record.value,
+                record.key,
+                load.partition(n),
+                timestamp=record.timestamp,
+                headers=record.headers,
             )
             if n % 500 == 0:
                 producer.poll(0)
