@@ -70,7 +70,7 @@ QUICK: Final = Scale(
     serializer_rounds=1,
     serializer_records=200,
     rounds=1,
-    records=60_000,
+    records=200_000,
     seconds=0.5,
     latency_rate=500,
     latency_seconds=1,
@@ -127,7 +127,7 @@ def with_broker(
     if {"e2e", "peers"} & set(parts):
         results["throughput"] = throughput.measure(
             broker,
-            throughput.OURS + (throughput.PEERS if "peers" in parts else ()),
+            throughput.contenders(peers="peers" in parts, few=scale is QUICK),
             rounds=scale.rounds,
             records=scale.records,
             seconds=scale.seconds,
@@ -136,7 +136,12 @@ def with_broker(
         )
     if "latency" in parts:
         measured = latency.measure(
-            broker, rate=scale.latency_rate, seconds=scale.latency_seconds, folder=folder, say=say
+            broker,
+            latency.CONTENDERS[:1] if scale is QUICK else latency.CONTENDERS,
+            rate=scale.latency_rate,
+            seconds=scale.latency_seconds,
+            folder=folder,
+            say=say,
         )
         results["latency"] = {"rate": scale.latency_rate, "contenders": measured}
     if with_soak:
@@ -150,7 +155,7 @@ def finish(results: dict[str, Any], file: Path | None) -> None:
     file = file or ROOT / ".cache" / "bench" / f"{stamp}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(orjson.dumps(as_json(results), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    out = Console()
+    out = Console(width=None if sys.stdout.isatty() else 100)
     for table in tables(results):
         out.print(table)
         out.print()

@@ -11,13 +11,22 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 SCRIPT: Final = Path(__file__).resolve().parent.parent / "scripts" / "kafka"
 MISSING_PART: Final = 69  # scripts/kafka: Java or Maven is missing
 PARTITIONS: Final = 4
+_QUIET: Final = {"log_level": "2"}  # brokers come and go here, and librdkafka would report each time
+# A broker that has just started answers so until it has made its topic of offsets.
+_NOT_YET: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
 _TOPIC: Final = {"file.delete.delay.ms": "1000"}  # what one contender wrote is gone before the next has run
 
 
@@ -30,7 +39,7 @@ class Broker:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.admin = AdminClient({"bootstrap.servers": address})
+        self.admin = AdminClient({"bootstrap.servers": address} | _QUIET)
 
     def create_topic(self, stem: str) -> str:
         """A new topic of four partitions; its name."""
@@ -68,12 +77,19 @@ class Progress:
         # read_uncommitted: an answer now, not after the transaction that is under way.
         self._consumer = Consumer(
             {"bootstrap.servers": broker.address, "group.id": group, "isolation.level": "read_uncommitted"}
+            | _QUIET
         )
         self._partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
 
     def committed(self) -> int:
         """The sum over all partitions; 0 before the first commit."""
-        return sum(max(0, place.offset) for place in self._consumer.committed(self._partitions, timeout=10))
+        try:
+            places = self._consumer.committed(self._partitions, timeout=10)
+        except KafkaException as error:
+            if error.args[0].code() not in _NOT_YET:
+                raise
+            return 0
+        return sum(max(0, place.offset) for place in places)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -33,11 +33,17 @@ _NUMBERED: Final = b"n"  # begins the keys of records that are timed
 
 
 def measure(
-    broker: Broker, *, rate: int, seconds: float, folder: Path, say: Callable[[str], None]
+    broker: Broker,
+    contenders: Sequence[Contender],
+    *,
+    rate: int,
+    seconds: float,
+    folder: Path,
+    say: Callable[[str], None],
 ) -> dict[str, dict[str, dict[str, float]]]:
     """``{contender: {"total" | "added": {percentile: milliseconds}}}``."""
     measured = {}
-    for contender in CONTENDERS:
+    for contender in contenders:
         say(f"latency: {contender.name}, {rate:,} records/s for {seconds:.0f} s")
         measured[contender.name] = _measure(broker, contender, rate, seconds, folder)
     return measured

@@ -90,7 +90,8 @@ def _soak(memory: Memory) -> Table:
     table = _table("Memory of the service", "records", "MB")
     for done, megabytes in memory.samples:
         table.add_row(f"{done:,}", f"{megabytes:.1f}")
-    table.caption = f"slope once settled: {memory.slope:+.2f} MB per million records"
+    table.add_section()
+    table.add_row("MB per million, settled", f"{memory.slope:+.1f}")
     return table
 
 

@@ -16,24 +16,30 @@ EXACTLY_ONCE: Final = "StreamGuard, exactly once"
 AT_LEAST_ONCE: Final = "StreamGuard, at least once"
 COPY: Final = "copy loop, at least once"
 COPY_TRANSACTIONS: Final = "copy loop, exactly once"
-FAUST: Final = "Faust agent, copy per record"
-FAUST_GUARD: Final = "Faust agent, same guard per record"
+FAUST: Final = "Faust agent, copy"
+FAUST_GUARD: Final = "Faust agent, same guard"
 QUIX: Final = "Quix Streams, same guard, exactly once"
-QUIX_AT_LEAST_ONCE: Final = "Quix Streams, same guard, at least once"
+QUIX_COPY: Final = "Quix Streams, copy, exactly once"
 
-# What StreamGuard is compared with needs nothing but confluent-kafka, so it runs with the very client that we use.
-OURS: Final[tuple[Contender, ...]] = (
+# The copy loop needs nothing but confluent-kafka, so it runs with the very client that we use.
+_OURS: Final[tuple[Contender, ...]] = (
     StreamGuard(EXACTLY_ONCE),
     Peer(COPY, "copy_loop", python=PYTHON, commit_ms=COMMIT_MS),
     StreamGuard(AT_LEAST_ONCE, delivery="at_least_once"),
     Peer(COPY_TRANSACTIONS, "copy_loop", exactly_once=True, python=PYTHON, commit_ms=COMMIT_MS),
 )
-PEERS: Final[tuple[Contender, ...]] = (
+_PEERS: Final[tuple[Contender, ...]] = (
     Peer(FAUST, "faust_agent"),
     Peer(QUIX, "quix", exactly_once=True, guard=True),
-    Peer(QUIX_AT_LEAST_ONCE, "quix", guard=True),
     Peer(FAUST_GUARD, "faust_agent", guard=True),
+    Peer(QUIX_COPY, "quix", exactly_once=True),
 )
+
+
+def contenders(*, peers: bool, few: bool) -> tuple[Contender, ...]:
+    """Ours and the copy loop, with `peers` the others too; `few` of each are those that ratios are made of."""
+    count = 2 if few else None
+    return _OURS[:count] + (_PEERS[:count] if peers else ())
 
 
 def measure(

@@ -38,14 +38,20 @@ class _Point:
 
 
 def watch(program: Program, committed: Callable[[], int], *, total: int, seconds: float) -> Speed:
-    """Measure for about `seconds`, or until 95 % of `total` records are committed."""
+    """Measure for about `seconds`, or until 95 % of the topic's `total` records are committed.
+
+    Raises Ended when the program ends by itself, Stalled when it commits nothing for a minute.
+    """
     points = _Points(program, committed)
     first = points.next(START_WITHIN)
     opened = points.next(START_WITHIN)
     while opened.time < first.time + 1 and opened.records < total * 0.1:
         opened = points.next(START_WITHIN)
     closed = points.next(START_WITHIN)
-    while closed.time < opened.time + seconds and (after := points.next(START_WITHIN)).records < total * 0.95:
+    while closed.time < opened.time + seconds and closed.records < total * 0.95:
+        after = points.next(START_WITHIN)
+        if after.records == total:
+            break  # it may have waited for a commit's time with nothing to do
         closed = after
     records = closed.records - opened.records
     return Speed(records / (closed.time - opened.time), (closed.cpu - opened.cpu) / records * 1e6)

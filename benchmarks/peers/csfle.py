@@ -93,7 +93,9 @@ def main() -> None:
     serialize = make_serializer(validate=options.validate)
     context = SerializationContext(TOPIC, MessageField.VALUE)
     values = orders(options.records)
-    written = serialize(orjson.loads(values[0]), context) or b""  # makes the keys, and shows whether it encrypts
+    written = (
+        serialize(orjson.loads(values[0]), context) or b""
+    )  # makes the keys, and shows whether it encrypts
     if any(plain in written for plain in protected(values[0])):
         raise SystemExit("the serializer did not encrypt: this would not measure what it says")
     started = time.process_time()

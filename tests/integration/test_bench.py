@@ -1,0 +1,42 @@
+"""scripts/bench from end to end, with few records."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts" / "bench", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(600)  # the peers' environment may have to be made first
+def test_a_quick_run_measures_everything(kafka: str, tmp_path: Path):
+    done = bench("--quick", "--json", tmp_path / "results.json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(results["ratios"]) == 5
+    assert all(ratio["median"] > 0 for ratio in results["ratios"])
+    assert set(results["throughput"]) >= {"StreamGuard, exactly once", "Faust agent, copy"}
+    assert results["latency"]["contenders"]
+    assert results["machine"]["cores"]
+    assert "End to end, one process" in done.stdout
+    assert "its figures mean nothing" in done.stdout
+
+
+def test_the_guard_alone_needs_no_broker(tmp_path: Path):
+    done = bench("--quick", "--only", "guard", "--json", tmp_path / "results.json")
+    assert done.returncode == 0, done.stderr
+    guard = json.loads((tmp_path / "results.json").read_text())["guard"]
+    assert {"orjson.loads", "guard", "guard with inspect"} == set(guard["total"])
+    assert {"decode", "validate", "inspect", "encode", "envelope"} <= set(guard["stages"])
+    assert {"encrypt", "tokenize", "hash", "redact", "drop", "nullify"} <= set(guard["transforms"])
