@@ -89,15 +89,16 @@ async def serve(listener: socket.socket, source: Source) -> AsyncIterator[None]:
     application.router.add_get("/health/ready", ready)
     application.router.add_get("/metrics", metrics)
     application.on_response_prepare.append(_anonymous)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.SockSite(runner, listener, shutdown_timeout=1.0).start()
+    await web.SockSite(runner, listener).start()
     host, port = listener.getsockname()[:2]
     log.info("web.listening", address=host, port=port)
     try:
         yield
     finally:
         await runner.cleanup()
+        listener.close()
 
 
 def _health(answer: dict[str, Any], *, well: bool) -> web.Response:
