@@ -65,9 +65,10 @@ def problems_of(
         grouped.setdefault(_written(document, place, detail["loc"]), []).append(detail)
     found: list[Problem] = []
     for at, details in grouped.items():
-        # A member of a union that fails deeper down is the one that was meant; the others' refusals are noise.
+        # A member of a union that fails deeper down is the one that was meant; the others' refusals are noise. A list
+        # whose entries fail counts as empty for pydantic.
         deeper = any(other != at and other[: len(at)] == at for other in grouped)
-        meant = [detail for detail in details if not (deeper and detail["type"].endswith(_SHAPES))]
+        meant = [d for d in details if not (deeper and d["type"].endswith((*_SHAPES, "too_short")))]
         found += _explain(meant, at, model, document, place)
     # A key that is misspelt need not be called missing as well.
     advice = {problem.suggestion for problem in found}
@@ -87,10 +88,12 @@ def _explain(
             phrase = _spot(model, tuple(detail["loc"])).phrase
             advice = f"write {phrase}" if phrase else ""
             message = f"'{detail['loc'][-1]}' is missing"
-            yield document.problem(at, message, code="missing", suggestion=advice, on="key")
+            where: Literal["key", "value"] = "key" if isinstance(_value(document.data, at), dict) else "value"
+            yield document.problem(at, message, code="missing", suggestion=advice, on=where)
         elif kind == "extra_forbidden":
             known = list(_fields(spot.parent)) if spot.parent else []
-            advice = did_you_mean(str(at[-1]), known) or f"known here: {listed(known, 'and')}"
+            there_are = f"known here: {listed(known, 'and')}" if known else "nothing is known here"
+            advice = did_you_mean(str(at[-1]), known) or there_are
             message = f"unknown key '{at[-1]}'"
             yield document.problem(at, message, code="unknown_key", suggestion=advice, on="key")
         elif kind == "refused":

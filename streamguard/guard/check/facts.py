@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+from streamguard.crypto.keyring import Keyring
 from streamguard.formats.json_schema import Leaf, Schema
 from streamguard.policy.expected import Place
 from streamguard.policy.loader import LoadedPolicy
@@ -53,6 +54,11 @@ class Facts:
         """A warning at a place of the policy's file."""
         document = self.loaded.document
         return document.problem(place, message, code=code, suggestion=suggestion, severity="warning")
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """Keys for transforms that are only looked at."""
+        return Keyring.in_memory()
 
     @cached_property
     def known_paths(self) -> list[str]:

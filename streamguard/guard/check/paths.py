@@ -108,7 +108,8 @@ def skipped_paths(facts: Facts) -> Iterator[Problem]:
     kept = {written.path for written in facts.kept}
     for written in facts.skipped:
         if written.path not in kept:
-            near = did_you_mean(written.text, [other.text for other in facts.kept])
+            is_field = written.text in facts.known_paths
+            near = "" if is_field else did_you_mean(written.text, [other.text for other in facts.kept])
             message = f"'{written.text}' is not in 'keep', so nothing inspects it"
             yield facts.report(written.place, message, "not_kept", near or "remove it")
 

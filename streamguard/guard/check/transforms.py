@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from streamguard.crypto.keyring import Keyring
 from streamguard.formats.json_schema import Leaf
 from streamguard.guard.check.facts import TEXT, Facts, as_clause, quoted
 from streamguard.guard.guard import KEY_PATH, field_of, leaf_at
@@ -40,7 +39,6 @@ _ALSO_KNOWN_AS: Final = {
 
 def field_transforms(facts: Facts) -> Iterator[Problem]:
     """Each field's transform exists, takes its options, and takes the field's values."""
-    keyring = Keyring.in_memory()
     for written in facts.fields:
         rule = facts.policy.fields[written.text]
         if rule.verb == "keep":
@@ -48,7 +46,7 @@ def field_transforms(facts: Facts) -> Iterator[Problem]:
             yield facts.report(written.place, "'keep' is not a transform", "unknown_transform", advice)
             continue
         leaf = leaf_at(facts.leaves, written.path)
-        yield from _problems_of_rule(facts, rule, written.text, written.place, leaf, keyring)
+        yield from _problems_of_rule(facts, rule, written.text, written.place, leaf)
 
 
 def key_transform(facts: Facts) -> Iterator[Problem]:
@@ -61,11 +59,11 @@ def key_transform(facts: Facts) -> Iterator[Problem]:
             )
         return
     leaf = Leaf(Path((KEY_PATH,)), TEXT)
-    found = list(_problems_of_rule(facts, rule, KEY_PATH, place, leaf, Keyring.in_memory()))
+    found = list(_problems_of_rule(facts, rule, KEY_PATH, place, leaf))
     yield from found
     if found:
         return
-    transform = _built(facts, rule, KEY_PATH, leaf, Keyring.in_memory())
+    transform = _built(facts, rule, KEY_PATH, leaf)
     if not transform.deterministic:
         message = f"under '{rule.verb}' equal keys become different ones: compaction and joins by key break"
         advice = f"write {{{rule.verb}: {{deterministic: true}}}} or tokenize"
@@ -76,7 +74,7 @@ def key_transform(facts: Facts) -> Iterator[Problem]:
 
 
 def _problems_of_rule(
-    facts: Facts, rule: Rule, text: str, place: Place, leaf: Leaf | None, keyring: Keyring
+    facts: Facts, rule: Rule, text: str, place: Place, leaf: Leaf | None
 ) -> Iterator[Problem]:
     known = register()
     kind = known.get(rule.verb)
@@ -101,19 +99,23 @@ def _problems_of_rule(
         )
         return
     try:
-        transform = _built(facts, rule, text, leaf, keyring)
+        fault = _built(facts, rule, text, leaf).check()
     except ValidationError as error:
-        options_place = verb_place if long_form else (*place, "options")
+        normal_form = (*place, "options")
+        options_place = verb_place if long_form else normal_form if document.has(normal_form) else place
         for problem in problems_of(error, kind.Options, document, options_place):
             yield _as_option(problem, rule.verb)
         return
-    if fault := transform.check():
-        yield facts.report(at, as_clause(fault), "bad_options")
+    except Exception as error:  # noqa: BLE001 - an installed package's transform may fail in any way
+        fault = f"the transform itself fails here ({type(error).__name__})"
+    if fault:
+        yield facts.report(at, as_clause(fault), "bad_options", on_key=long_form)
 
 
-def _built(facts: Facts, rule: Rule, text: str, leaf: Leaf | None, keyring: Keyring) -> Transform[Any]:
+def _built(facts: Facts, rule: Rule, text: str, leaf: Leaf | None) -> Transform[Any]:
     kind = register()[rule.verb]
-    return kind(kind.Options.model_validate(rule.options), field_of(facts.policy, rule, text, leaf), keyring)
+    options = kind.Options.model_validate(rule.options)
+    return kind(options, field_of(facts.policy, rule, text, leaf), facts.keyring)
 
 
 def _refused_types(kind: type[Transform[Any]], leaf: Leaf) -> frozenset[str]:
