@@ -12,8 +12,13 @@ from typing import NoReturn
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from hypothesis import settings
 
 from tests.brokers import Broker, MissingPart, default_name, fresh_name, unique
+
+# A slow machine is no failure of a property.
+settings.register_profile("streamguard", deadline=None)
+settings.load_profile("streamguard")
 
 # Each part that tests may ask for, with the fixtures that stand for it.
 PARTS = {"kafka": {"kafka", "topic", "second_kafka", "start_broker"}}
