@@ -483,7 +483,7 @@ class Lane:
 
     def _count(self, batch: Batch, violations: list[Violation], clean_bytes: int, began: float) -> None:
         for partition, offset in dict(zip(batch.partitions, batch.offsets, strict=True)).items():
-            self._positions[partition] = offset + 1
+            self._positions[partition] = max(self._positions.get(partition, 0), offset + 1)
         tally = self._tally
         tally.began = min(tally.began, began)
         tally.records += len(batch.values)
