@@ -6,6 +6,7 @@ the validation that follows says what is wrong with it. A coercion happens only 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -106,7 +107,7 @@ def _compile(step: CleanStep, path: Path, types: Types) -> Step:
             raise ConfigError(
                 f"clean '{path}': map takes single values to single values: {{map: {{y: true}}}}."
             )
-        return partial(_map, {(type(old), old): new for old, new in value.items()})
+        return partial(_map, {_written(old): new for old, new in value.items()})
     raise ConfigError(
         f"clean '{path}': unknown step '{verb}'.",
         f"Known are {', '.join(_TEXT_STEPS)}, coerce, default and map.",
@@ -146,11 +147,13 @@ def _default(default: Any, column: list[Any]) -> list[Any]:
     return [default if value is None or value is _MISSING else value for value in column]
 
 
-def _map(table: dict[tuple[type, Any], Any], column: list[Any]) -> list[Any]:
-    # The type belongs to the key: for Python, 1 and true are equal.
-    return [
-        table.get((type(value), value), value) if isinstance(value, _MAPPED) else value for value in column
-    ]
+def _map(table: dict[str, Any], column: list[Any]) -> list[Any]:
+    return [table.get(_written(value), value) if isinstance(value, _MAPPED) else value for value in column]
+
+
+def _written(value: Any) -> str:
+    """A single value as a policy writes it: ``{map: {1: true}}`` is for 1 and for "1", and not for true."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _to_integer(value: Any) -> Any:

@@ -23,7 +23,7 @@ KEY_TYPE: Final = Finding(
 class Envelope:
     """Treats key, headers and timestamp as the policy says, and adds ``sg-source`` and ``sg-policy``.
 
-    `key` is ``keep``, ``drop`` or a transform; `truncate` a unit of time, or None to keep timestamps as they are.
+    `key` is ``keep``, ``drop`` or a transform; `timestamp` is ``keep``, ``drop`` or the unit it is rounded down to.
     """
 
     stage = "envelope"
@@ -33,13 +33,13 @@ class Envelope:
         *,
         key: str | Transform[Any],
         headers: Literal["keep", "drop"] | tuple[str, ...],
-        truncate: str | None,
+        timestamp: Literal["keep", "drop", "second", "minute", "hour", "day"],
         policy: str,
         version: str,
     ) -> None:
         self.key = key
         self.names = None if headers == "keep" else frozenset() if headers == "drop" else frozenset(headers)
-        self.truncate_ms = _UNITS_MS[truncate] if truncate else 1
+        self.timestamp = timestamp
         self.provenance = ("sg-policy", f"{policy}@{version}".encode())
 
     def apply(self, batch: Batch) -> None:
@@ -50,10 +50,11 @@ class Envelope:
             batch.out_keys = self._protected_keys(batch, self.key)
         elif self.key == "drop":
             batch.out_keys = [None] * len(batch.keys)
-        if self.truncate_ms > 1:
-            batch.out_timestamps = [
-                time - time % self.truncate_ms if time > 0 else time for time in batch.timestamps
-            ]
+        if self.timestamp == "drop":
+            batch.out_timestamps = [0] * len(batch.timestamps)  # the producer puts the present in its place
+        elif self.timestamp != "keep":
+            unit = _UNITS_MS[self.timestamp]
+            batch.out_timestamps = [time - time % unit if time > 0 else time for time in batch.timestamps]
         batch.out_headers = self._headers(batch)
 
     def _protected_keys(self, batch: Batch, transform: Transform[Any]) -> list[bytes | None]:

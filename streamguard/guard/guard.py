@@ -203,7 +203,7 @@ def _envelope(policy: Policy, keyring: Keyring) -> Envelope:
     return Envelope(
         key=policy.key.verb if simple else build(policy, policy.key, KEY_PATH, keyring, text),
         headers=policy.headers,
-        truncate=stamp.truncate.to if isinstance(stamp, TruncateTimestamp) else None,
+        timestamp=stamp.truncate.to if isinstance(stamp, TruncateTimestamp) else stamp,
         policy=policy.name,
         version=policy.version,
     )

@@ -264,6 +264,12 @@ def test_records_of_every_kind(run, record: str, outcome: str) -> None:
     assert problems(run(f"  - {{name: a, input: {{{record}}}, {outcome}}}\n")) == []
 
 
+def test_a_timestamp_that_is_dropped_is_the_producers_business(run, tmp_path: Path) -> None:
+    (tmp_path / "orders.yaml").write_text(POLICY.replace("{truncate: {to: hour}}", "drop"))
+    case = "{name: a, input: {timestamp: 3600000, value: {amount: 1}}, clean: {timestamp: 0}}"
+    assert problems(run(f"  - {case}\n")) == []
+
+
 def test_a_tombstone_that_was_not_expected(run) -> None:
     (problem,) = problems(run("  - {name: a, input: {value: {amount: 1}}, clean: {tombstone: true}}\n"))
     assert problem.message == "expected a tombstone, found a record"
