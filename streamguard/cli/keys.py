@@ -13,7 +13,7 @@ from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
     from streamguard.policy.service import Keys
-    from streamguard.store.store import KeyRow
+    from streamguard.store.keys import KeyRow
 
 DEFAULT_CONFIG = Path("streamguard.yaml")
 
@@ -94,7 +94,7 @@ def list_keys(
     """
     from streamguard.store.store import open_store
 
-    rows = open_store(store_url(config, store), create=False).all_keys()
+    rows = open_store(store_url(config, store), create=False).keys.all()
     if as_json:
         _print_json(rows)
     else:

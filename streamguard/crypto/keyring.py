@@ -24,7 +24,8 @@ from streamguard import logs
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
 from streamguard.errors import KeyMissingError
-from streamguard.store.store import KeyRow, Store, open_store
+from streamguard.store.keys import KeyRow
+from streamguard.store.store import Store, open_store
 
 MAX_AGE: Final = 12 * 3600.0
 """Seconds after which a key for randomized encryption is replaced."""
@@ -128,7 +129,7 @@ class Keyring:
         until, key = self._found.get(key_id, (0.0, None))
         if key is not None and clock < until:
             return key
-        row = self._store.key(key_id)
+        row = self._store.keys.get(key_id)
         if row is None:
             raise KeyMissingError(
                 "The key of a token is not in this store.",
@@ -145,7 +146,7 @@ class Keyring:
 
     def destroy_expired(self) -> int:
         """Destroy every key whose time to be kept is over, here and in the store; returns how many."""
-        destroyed = set(self._store.destroy_expired(self._now()))
+        destroyed = set(self._store.keys.destroy_expired(self._now()))
         for key_id in destroyed:
             self._found.pop(key_id, None)
         for lease in list(self._leases.values()):
@@ -176,7 +177,7 @@ class Keyring:
     def _pin(self, element: str) -> DataKey:
         # Whoever inserts first decides; everyone, the winner too, uses what is read back.
         while True:
-            row = self._store.pinned_key(element)
+            row = self._store.keys.pinned(element)
             if row is not None and row.wrapped is not None:
                 return self._open(row, row.wrapped)
             self._try_mint(element, "deterministic", version=1 if row is None else (row.version or 0) + 1)
@@ -203,7 +204,7 @@ class Keyring:
             created_at=self._now(),
             destroy_after=destroy_after,
         )
-        if not self._store.add_key(row):
+        if not self._store.keys.add(row):
             return None
         log.info("key.minted", key_id=key_id, element=element)
         return key

@@ -168,7 +168,7 @@ def test_list_as_a_table(used):
 
 
 def test_list_shows_no_secret(used):
-    wrapped = [row.wrapped for row in open_store("sqlite:///data.db").all_keys() if row.wrapped]
+    wrapped = [row.wrapped for row in open_store("sqlite:///data.db").keys.all() if row.wrapped]
     output = run("list").output + run("list", "--json").output
     for secret in [key.secret for key in used] + wrapped:
         assert secret.hex() not in output

@@ -12,7 +12,8 @@ import pytest
 
 from streamguard.crypto.keyring import DataKey
 from streamguard.crypto.kms.local import LocalKms, format_line
-from streamguard.store.store import KeyRow, open_store
+from streamguard.store.keys import KeyRow
+from streamguard.store.store import open_store
 
 PAGE = (Path(__file__).parents[3] / "docs" / "keys.md").read_text()
 MASTER = bytes(range(32))
@@ -54,7 +55,7 @@ def test_every_command_in_order(run, tmp_path):
         file.write(format_line(MASTER) + "\n")
     wrapped = LocalKms([MASTER]).wrap(KEY.secret)
     row = KeyRow(KEY.id, KEY.element, "randomized", None, wrapped, "local:35cf2091cc89", datetime.now(UTC))
-    assert open_store(f"sqlite:///{tmp_path}/streamguard.db").add_key(row)
+    assert open_store(f"sqlite:///{tmp_path}/streamguard.db").keys.add(row)
 
     table, documents = run(listing.splitlines()[0]), json.loads(run(listing.splitlines()[1]))
     assert KEY.id in table

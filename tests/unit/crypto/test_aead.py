@@ -300,6 +300,6 @@ def test_an_original_that_holds_no_bytes_is_refused(keyring):
 
 def test_keys_that_cannot_be_had_now_are_told_from_bad_tokens(keyring):
     (token,) = gcm(keyring).seal(["ana"])
-    keyring._store._engine.dispose()  # the store in memory is gone, and a new connection finds no tables
+    keyring._store.database.engine.dispose()  # the store in memory is gone, and a new connection finds no tables
     with pytest.raises(KeysUnavailableError):
         open_token(token, keyring)

@@ -124,7 +124,7 @@ def test_a_secret_is_never_printed(keyring, kms, url, caplog, capsys):
             keyring.pinned("email"),
             keyring.quarantine("orders", timedelta(days=1)),
         ]
-        rows = open_store(url).all_keys()
+        rows = open_store(url).keys.all()
         shown = [repr(thing) + str(thing) for thing in (*keys, *rows, keyring, kms, vars(kms))]
         keyring.destroy_expired()
     text = "".join([*shown, caplog.text, *capsys.readouterr()])
@@ -161,13 +161,13 @@ def test_an_id_that_is_taken_is_not_used_again(keyring, monkeypatch):
 
 
 def test_nothing_is_minted_before_it_is_asked_for(keyring, kms, url):
-    assert open_store(url).all_keys() == []
+    assert open_store(url).keys.all() == []
     assert not kms.asked
 
 
 def test_a_fresh_key_is_stored_before_it_is_returned(keyring, url):
     key = keyring.fresh("orders", "orders.email", 1)
-    (row,) = open_store(url).all_keys()
+    (row,) = open_store(url).keys.all()
     assert (row.id, row.element, row.purpose, row.version) == (key.id, "orders.email", "randomized", None)
     assert (row.created_at, row.destroy_after, row.destroyed_at) == (NOON, None, None)
 
@@ -247,7 +247,7 @@ def test_a_pinned_key_is_the_same_for_everyone(keyring, another, clock, url):
     assert another.pinned("email") == key
     assert keyring.pinned("email") is key
     assert keyring.pinned("phone").id != key.id
-    assert [(row.element, row.version) for row in open_store(url).all_keys()] == [("email", 1), ("phone", 1)]
+    assert [(row.element, row.version) for row in open_store(url).keys.all()] == [("email", 1), ("phone", 1)]
 
 
 def test_pinned_and_fresh_keys_of_one_element_differ(keyring):
@@ -306,7 +306,7 @@ def test_many_processes_pin_one_key_per_element(url):
     assert [errors for _, errors in outputs] == [""] * 6
     assert len({output for output, _ in outputs}) == 1
     assert len(set(outputs[0][0].split())) == 60
-    assert len(open_store(url).all_keys()) == 30
+    assert len(open_store(url).keys.all()) == 30
 
 
 # -- quarantine ------------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_quarantine_key_lasts_a_utc_day(keyring, clock, url):
     assert keyring.quarantine("orders", timedelta(days=14)) is first
     clock.move(minutes=1)
     assert keyring.quarantine("orders", timedelta(days=14)).id != first.id
-    rows = open_store(url).all_keys()
+    rows = open_store(url).keys.all()
     assert [row.purpose for row in rows] == ["quarantine"] * 2
     # Kept for at least `retain` from any moment of its day.
     assert [row.destroy_after for row in rows] == [
@@ -357,7 +357,7 @@ def test_expired_quarantine_keys_are_destroyed(keyring, another, clock, url):
     assert keyring.destroy_expired() == 0
     with pytest.raises(KeyMissingError, match="destroyed"):
         open_original(token, "id", keyring)
-    rows = {row.id: row for row in open_store(url).all_keys()}
+    rows = {row.id: row for row in open_store(url).keys.all()}
     assert rows[key.id].wrapped is None
     assert rows[key.id].destroyed_at == clock.now()
     assert keyring.find(kept.id) == kept
@@ -437,7 +437,7 @@ def test_no_kms_no_key(keyring, kms, url, ask):
     kms.away = True
     with pytest.raises(KeysUnavailableError):
         ask(keyring)
-    assert open_store(url).all_keys() == []
+    assert open_store(url).keys.all() == []
     kms.away = False
     ask(keyring)
 
@@ -490,7 +490,7 @@ def spellings(secret):
 def test_no_file_of_the_store_holds_a_secret(keyring, another, clock, tmp_path):
     """While another connection keeps the write-ahead log alive, and after it is gone."""
     keys = []
-    with keyring._store._engine.connect() as connection:
+    with keyring._store.database.engine.connect() as connection:
         connection.exec_driver_sql("SELECT count(*) FROM data_keys").all()
         for number in range(20):
             keys += [
@@ -515,7 +515,7 @@ def test_no_file_of_the_store_holds_a_secret(keyring, another, clock, tmp_path):
 
 def test_a_destroyed_key_leaves_the_disk(keyring, clock, url, tmp_path):
     keyring.quarantine("orders", timedelta(0))
-    (row,) = open_store(url).all_keys()
+    (row,) = open_store(url).keys.all()
     assert row.wrapped in on_disk(tmp_path)
     clock.move(days=1)
     keyring.destroy_expired()

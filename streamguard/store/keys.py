@@ -1,0 +1,93 @@
+"""The data keys, wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+
+from streamguard.store.database import Database
+from streamguard.store.tables import data_keys
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """One data key as it is stored. `wrapped` is None once the key was destroyed; `version` is set for pinned keys."""
+
+    id: str
+    element: str
+    purpose: str
+    version: int | None
+    wrapped: bytes | None = field(repr=False)
+    master: str
+    created_at: datetime
+    destroy_after: datetime | None = None
+    destroyed_at: datetime | None = None
+    destruction_asked_by: str | None = None
+    destruction_asked_at: datetime | None = None
+
+
+class Keys:
+    """The queries. Each raises `KeysUnavailableError` when the database cannot answer now."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, row: KeyRow) -> bool:
+        """Keep a new key, on disk before this returns; False when its id, or its element and version, exist."""
+        with self._database.writing() as connection:
+            return bool(
+                self._database.insert_new(connection, data_keys, [asdict(row)], returning=data_keys.c.id)
+            )
+
+    def get(self, key_id: str) -> KeyRow | None:
+        """The key with this id, destroyed or not."""
+        return next(iter(self._rows(data_keys.c.id == key_id)), None)
+
+    def pinned(self, element: str, version: int | None = None) -> KeyRow | None:
+        """A pinned version of an element, the highest if none is named; destroyed or not."""
+        asked = data_keys.c.version.is_not(None) if version is None else data_keys.c.version == version
+        query = select(data_keys).where(data_keys.c.element == element, asked)
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(data_keys.c.version.desc()).limit(1)).mappings().first()
+            return None if found is None else KeyRow(**found)
+
+    def all(self) -> list[KeyRow]:
+        """Every key, oldest first."""
+        return list(self._rows())
+
+    def rewrap(self, row: KeyRow, wrapped: bytes, master: str) -> bool:
+        """Keep the same key under another master key; False when the row has changed since it was read."""
+        same = (data_keys.c.id == row.id) & (data_keys.c.wrapped == row.wrapped)
+        with self._database.writing() as connection:
+            done = connection.execute(update(data_keys).where(same).values(wrapped=wrapped, master=master))
+            return done.rowcount == 1
+
+    def destroy(self, key_ids: Sequence[str], now: datetime) -> list[str]:
+        """Destroy keys: the wrapped form is overwritten, the row stays. Returns the ids of those that still lived."""
+        return self._destroy(data_keys.c.id.in_(key_ids), now)
+
+    def destroy_expired(self, now: datetime) -> list[str]:
+        """Destroy every key whose time has come. Returns their ids."""
+        return self._destroy(data_keys.c.destroy_after <= now, now)
+
+    def _destroy(self, which: ColumnElement[bool], now: datetime) -> list[str]:
+        destroy = (
+            update(data_keys)
+            .where(which, data_keys.c.destroyed_at.is_(None))
+            .values(wrapped=None, destroyed_at=now)
+            .returning(data_keys.c.id)
+        )
+        with self._database.writing() as connection:
+            destroyed = list(connection.execute(destroy).scalars())
+        if destroyed:
+            self._database.forget()
+        return destroyed
+
+    def _rows(self, *which: Any) -> list[KeyRow]:
+        query = select(data_keys).where(*which).order_by(data_keys.c.created_at, data_keys.c.id)
+        with self._database.reading() as connection:
+            return [KeyRow(**row) for row in connection.execute(query).mappings()]
