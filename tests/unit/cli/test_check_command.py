@@ -232,7 +232,8 @@ def test_problems_of_one_place_share_its_line() -> None:
     one = Problem("p.yaml", 1, 1, "", "first", "do this", code="c", source="fields:", length=6)
     two = Problem("p.yaml", 1, 1, "", "second", "do that", code="c", source="fields:", length=6)
     assert screen(one, two) == (
-        "error[c]: first\nerror[c]: second\n ╭─▸ p.yaml:1:1\n  │\n1 │ fields:\n  │ ^^^^^^ do this\n  │        do that\n\n"
+        "error[c]: first\nerror[c]: second\n"
+        " ╭─▸ p.yaml:1:1\n  │\n1 │ fields:\n  │ ^^^^^^ do this\n  │        do that\n\n"
     )
 
 
