@@ -17,7 +17,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -38,8 +38,9 @@ PARTS: Final = ("guard", "e2e", "latency", "peers")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured."""
+    """How much is measured; `few` leaves out contenders that no ratio needs."""
 
+    few: bool
     guard_rounds: int
     guard_records: int
     serializer_rounds: int
@@ -53,6 +54,7 @@ class Scale:
 
 
 FULL: Final = Scale(
+    few=False,
     guard_rounds=9,
     guard_records=12_800,
     serializer_rounds=5,
@@ -65,6 +67,7 @@ FULL: Final = Scale(
     soak_records=2_000_000,
 )
 QUICK: Final = Scale(
+    few=True,
     guard_rounds=2,
     guard_records=1_280,
     serializer_rounds=1,
@@ -89,6 +92,8 @@ def main() -> int:
     options = parse(sys.argv[1:])
     parts = options.only
     scale = QUICK if options.quick else FULL
+    if options.rounds:
+        scale = replace(scale, rounds=options.rounds)
     results: dict[str, Any] = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
@@ -127,7 +132,7 @@ def with_broker(
     if {"e2e", "peers"} & set(parts):
         results["throughput"] = throughput.measure(
             broker,
-            throughput.contenders(peers="peers" in parts, few=scale is QUICK),
+            throughput.contenders(peers="peers" in parts, few=scale.few),
             rounds=scale.rounds,
             records=scale.records,
             seconds=scale.seconds,
@@ -137,7 +142,7 @@ def with_broker(
     if "latency" in parts:
         measured = latency.measure(
             broker,
-            latency.CONTENDERS[:1] if scale is QUICK else latency.CONTENDERS,
+            latency.CONTENDERS[:1] if scale.few else latency.CONTENDERS,
             rate=scale.latency_rate,
             seconds=scale.latency_seconds,
             folder=folder,
@@ -159,6 +164,7 @@ def finish(results: dict[str, Any], file: Path | None) -> None:
     for table in tables(results):
         out.print(table)
         out.print()
+    out.print(f"Load average {results['load_before']} before the run, {results['load_after']} after it.")
     if results["quick"]:
         out.print("Quick run: it shows that the bench works; its figures mean nothing.")
     out.print(f"{file}", soft_wrap=True)
@@ -169,6 +175,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few records, one round")
+    parser.add_argument(
+        "--rounds", type=int, help="rounds end to end, 3 unless told; more for a busy machine"
+    )
     parser.add_argument("--only", type=part_names, metavar="PARTS", help=f"some of: {','.join(PARTS)}")
     parser.add_argument(
         "--soak", action="store_true", help="memory of the service; alone unless --only is given"
