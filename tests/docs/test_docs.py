@@ -1,0 +1,386 @@
+"""README and docs/ say what is true: commands and examples are run, names exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+from ruamel.yaml import YAML
+
+from streamguard.crypto.keyring import Keyring
+from streamguard.guard.batch import Batch
+from streamguard.guard.check import check
+from streamguard.guard.guard import Guard, build
+from streamguard.policy.loader import load_policy
+from streamguard.policy.models import Policy, Rule
+from streamguard.policy.problems import errors
+from streamguard.policy.service import load_service
+from streamguard.transforms.register import register
+from tests.brokers import Broker
+from tests.docs import commands, vocabulary
+from tests.docs.pages import DOCS, ROOT, Block, Page, page, pages
+from tests.docs.session import Session, typed
+
+BLOCKS: Final = [block for each in pages() for block in each.blocks]
+
+ELSEWHERE: Final = {
+    ("docs/keys.md", "sh"): "tests/unit/cli/test_keys_page.py",
+    ("docs/keys.md", "yaml"): "tests/unit/cli/test_keys_page.py",
+    ("docs/policy.md", "text"): "tests/unit/guard/test_policy_page.py",
+    ("docs/policy.md", "yaml test"): "tests/unit/guard/test_policy_page.py",
+    ("docs/transforms.md", "toml"): "tests/unit/transforms/test_documentation.py",
+    ("docs/transforms.md", "python"): "tests/unit/transforms/test_documentation.py",
+    ("docs/wire-format.md", ""): "tests/unit/crypto/test_wire_format_page.py",
+}
+"""Blocks that the tests of what they describe run themselves."""
+
+
+def yaml(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(StringIO(text))
+
+
+# -- blocks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_block_says_what_is_true(block: Block, tmp_path: Path):
+    elsewhere = ELSEWHERE.get((block.page, block.kind))
+    if elsewhere is not None:
+        assert Path(block.page).name in (ROOT / elsewhere).read_text(encoding="utf-8")
+    else:
+        assert block.kind in CHECKS, f"nothing tests blocks of the kind '{block.kind}'"
+        CHECKS[block.kind](block, tmp_path)
+
+
+def check_policy(block: Block, folder: Path) -> None:
+    """A policy passes `check`, with the example schemas where a policy looks for them."""
+    (folder / "schemas").symlink_to(ROOT / "schemas")
+    file = folder / "policy.yaml"
+    file.write_text(block.text)
+    assert errors(check(load_policy(file))) == []
+
+
+def check_fragment(block: Block, _: Path) -> None:
+    """A piece of a policy fits into one."""
+    policy = Policy.model_validate({"name": "example", "topic": "example", "key": "drop", **yaml(block.text)})
+    for path, rule in policy.fields.items():
+        build(policy, rule, path, Keyring.in_memory())
+
+
+def check_service(block: Block, folder: Path) -> None:
+    """A piece of a service file fits into one."""
+    file = folder / "streamguard.yaml"
+    YAML().dump({"kafka": {"bootstrap.servers": "localhost:9092"}, **yaml(block.text)}, file)
+    load_service(file, dict.fromkeys(re.findall(r"\$\{(\w+)", block.text), "x"))
+
+
+def check_json(block: Block, _: Path) -> None:
+    orjson.loads(block.text)
+
+
+def check_python(block: Block, folder: Path) -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", block.text], cwd=folder, check=True)
+
+
+def check_violation(block: Block, _: Path) -> None:
+    """A violation as the guard writes it, from a record with the errors that are shown."""
+    shown = json.loads(block.text)
+    loaded = load_policy(ROOT / "policies" / "orders.yaml")
+    guard = Guard(loaded.policy, loaded.schema, Keyring.in_memory())
+    order = {
+        "event_id": "0b4f2c1e-5a51-4c53-9d55-0d6f9b8c2a11",
+        "ts": 1769862896000,
+        "type": "order.placed",
+        "customer": {"id": "C00000042", "email": "ana@example.com", "nickname": "Ana"},
+        "payment": {"amount": 10, "currency": "EUR"},
+        "items": [{"sku": "TEA-100", "qty": "two", "price": 10}],
+    }
+    source = shown["source"]
+    batch = Batch(
+        source["topic"],
+        [orjson.dumps(order)],
+        partitions=[source["partition"]],
+        offsets=[source["offset"]],
+        timestamps=[source["timestamp"]],
+    )
+    guard.process(batch)
+    violation = guard.explain(batch, 0)
+    assert_like(json.loads(violation.body), shown)
+    described = {name for row in page(block.page).rows for name in re.findall(r"`([\w.-]+)`", row[0])}
+    assert {name for name, _ in violation.headers} | shown.keys() <= described
+
+
+def assert_like(found: Any, shown: Any) -> None:
+    """Equal, where ``…`` in a text stands for anything."""
+    if isinstance(shown, dict):
+        assert found.keys() == shown.keys()
+        for name, value in shown.items():
+            assert_like(found[name], value)
+    elif isinstance(shown, list):
+        assert len(found) == len(shown)
+        for one, other in zip(found, shown, strict=True):
+            assert_like(one, other)
+    elif isinstance(shown, str):
+        assert re.fullmatch(re.escape(shown).replace("…", ".+"), found)
+    else:
+        assert found == shown
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+
+SESSIONS: Final = {
+    each.name: [block for block in each.blocks if block.kind in ("console", "console kafka")]
+    for each in pages()
+}
+
+
+def sessions(*, on_kafka: bool) -> pytest.MarkDecorator:
+    """A parameter `blocks`: what is typed on each page, with or without a broker."""
+    found = [
+        blocks
+        for blocks in SESSIONS.values()
+        if blocks and any("kafka" in block.tags for block in blocks) == on_kafka
+    ]
+    return pytest.mark.parametrize("blocks", found, ids=lambda blocks: blocks[0].page)
+
+
+def run_session(session: Session, blocks: list[Block]) -> None:
+    with session:
+        for block in blocks:
+            for command in typed(block):
+                session.type(command)
+
+
+@sessions(on_kafka=False)
+@pytest.mark.timeout(300)
+def test_commands_do_what_their_page_shows(blocks: list[Block], tmp_path: Path):
+    run_session(Session(tmp_path / "streamguard"), blocks)
+
+
+@sessions(on_kafka=True)
+@pytest.mark.timeout(300)
+def test_commands_on_kafka_do_what_their_page_shows(
+    blocks: list[Block], tmp_path: Path, start_broker: Callable[[], Broker]
+):
+    broker = (
+        start_broker()
+    )  # the page starts one itself: it finds this one running, which is removed afterwards
+    run_session(Session(tmp_path / "streamguard", {"STREAMGUARD_KAFKA_NAME": broker.name}), blocks)
+
+
+COMPOSE: Final = yaml((ROOT / "docker-compose.yml").read_text())
+
+
+def check_docker(block: Block, _: Path) -> None:
+    """There is no container engine here: commands are held against docker-compose.yml and the parser of ours."""
+    for command in typed(block):
+        words = shlex.split(command.text, comments=True)
+        assert words[:2] == ["docker", "compose"], command
+        check_compose(*words[2:])
+
+
+def check_compose(verb: str, *words: str) -> None:
+    names = [word for word in words if not word.startswith("-")]
+    if verb == "exec":
+        service, program, *arguments = words[words.index(names[0]) :]
+        assert service in COMPOSE["services"]
+        if program == "streamguard":
+            commands.parse(arguments)
+        else:
+            assert re.fullmatch(r"/opt/kafka/bin/kafka-[a-z-]+\.sh", program)
+            assert "kafka:19092" in arguments
+    else:
+        assert verb in {"up", "down", "logs", "ps"}
+        assert set(names) <= set(COMPOSE["services"])
+
+
+def check_console(block: Block, _: Path) -> None:
+    """What is typed is run by the tests of sessions, page by page."""
+    assert block in SESSIONS[block.page]
+
+
+CHECKS: Final[dict[str, Callable[[Block, Path], None]]] = {
+    "console": check_console,
+    "console kafka": check_console,
+    "console docker": check_docker,
+    "json": check_json,
+    "json violation": check_violation,
+    "python": check_python,
+    "yaml fragment": check_fragment,
+    "yaml policy": check_policy,
+    "yaml service": check_service,
+}
+
+
+# -- help texts ------------------------------------------------------------------------------------------------------
+
+EXAMPLES: Final = [
+    (words, example)
+    for words, command in commands.commands().items()
+    for example in commands.examples(command)
+]
+ON_KAFKA: Final = ("run", "topics show", "topics create", "control", "violations", "demo")
+# What the examples speak of, which a person has and a test must make.
+PREPARATION: Final = """\
+$ streamguard keys init
+$ streamguard keys init --file keys/master.key
+$ cat streamguard.key keys/master.key > both && cp both streamguard.key && mv both keys/master.key
+$ cp streamguard.yaml prod.yaml
+$ python -c 'from tests.docs.sample import orders; orders(50)' > orders.ndjson
+$ streamguard filter policies/orders.yaml orders.ndjson -c streamguard.yaml > clean.ndjson
+$ grep -o 'sg1[.]e[.][A-Za-z0-9_.-]*' clean.ndjson > tokens.txt
+"""
+
+
+def test_every_command_has_examples_that_parse():
+    with_examples = {words for words, _ in EXAMPLES}
+    assert with_examples == set(commands.commands())
+    for _, example in EXAMPLES:
+        line = re.search(r"streamguard ([^|<>]*)", example)
+        assert line
+        commands.parse(shlex.split(line[1]))
+
+
+def test_the_page_of_commands_is_that_of_the_code():
+    assert commands.PAGE.read_text(encoding="utf-8") == commands.page(), "run: python -m tests.docs.commands"
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_violation_code_is_on_its_page():
+    violations = page("docs/violations.md")
+    rows = re.findall(r"^\| `([^`]+)` \| .+ \| .+ \|$", violations.text, re.MULTILINE)
+    listed = [code for code in rows if code.startswith(vocabulary.STAGES) and "." in code]
+    assert sorted(listed) == sorted(vocabulary.codes())
+    assert vocabulary.computed_codes() == {"schema.", "quality.", "transform.", "inspect."}
+
+
+@pytest.mark.parametrize("each", pages(), ids=lambda each: each.name)
+def test_every_violation_code_that_is_mentioned_exists(each: Page):
+    for text in each.code:
+        if vocabulary.is_code(text) and not text.startswith("quality."):
+            known = text in vocabulary.codes() or text == "schema.contains"
+            assert known, f"{each.name}: {text}"
+
+
+def test_every_metric_is_described():
+    text = "".join(each.text for each in pages())
+    missing = [name for name in vocabulary.metric_names() if f"`{name}`" not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize("each", pages(), ids=lambda each: each.name)
+def test_every_metric_that_is_mentioned_exists(each: Page):
+    known = set().union(*vocabulary.metric_names().values())
+    assert set(re.findall(r"\bstreamguard_[a-z_]+[a-z]\b", each.text)) <= known
+
+
+@pytest.mark.parametrize("each", pages(), ids=lambda each: each.name)
+def test_every_command_that_is_mentioned_exists(each: Page):
+    for text in each.code:
+        if text.startswith("streamguard "):
+            command, rest = commands.find(text.split()[1:])
+            assert not (rest and hasattr(command, "commands") and rest[0].isalpha()), f"{each.name}: {text}"
+            named = {word.split("=")[0] for word in rest if word.startswith("-")}
+            assert named <= commands.spellings(command), f"{each.name}: {text}"
+
+
+@pytest.mark.parametrize("each", pages(), ids=lambda each: each.name)
+def test_every_option_that_is_mentioned_exists(each: Page):
+    known = set().union(*map(commands.spellings, commands.commands().values()))
+    scripts = "".join(file.read_text() for file in (ROOT / "scripts").iterdir() if file.is_file())
+    for text in each.code:
+        if text.startswith("--"):
+            name = re.split(r"[ =]", text)[0]
+            assert name in known or re.search(rf"{name}\b", scripts), f"{each.name}: {text}"
+
+
+@pytest.mark.parametrize("each", pages(), ids=lambda each: each.name)
+def test_every_transform_that_is_mentioned_takes_its_options(each: Page):
+    policy = Policy.model_validate({"name": "example", "topic": "example", "key": "drop"})
+    for rule in rules(each):
+        build(policy, rule, "field", Keyring.in_memory())
+
+
+def rules(each: Page) -> Iterator[Rule]:
+    """What stands between back-ticks and is a verb with options."""
+    for text in each.code:
+        written = as_yaml(text)
+        if isinstance(written, dict):
+            verbs = [name for name in written if name in register()]
+            if verbs and isinstance(written[verbs[0]], dict):
+                yield Rule.model_validate(written)
+
+
+def as_yaml(text: str) -> Any:
+    try:
+        return yaml(text)
+    except Exception:  # noqa: BLE001 - most of what stands between back-ticks is something else
+        return None
+
+
+def test_every_environment_variable_that_is_mentioned_is_read():
+    code = "".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("streamguard", "scripts", "tests", "benchmarks")
+        for file in (ROOT / folder).rglob("*")
+        if file.is_file() and file.suffix in ("", ".py") and "docs" not in file.parts
+    )
+    free = {"STREAMGUARD_MASTER_KEY"}  # a name that the reader gives
+    for each in pages():
+        for name in set(re.findall(r"\bSTREAMGUARD_[A-Z_]+\b", each.text)) - free:
+            assert name in code, f"{each.name}: {name}"
+
+
+# -- links -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("each", pages(), ids=lambda each: each.name)
+def test_links_lead_somewhere(each: Page):
+    for link in each.links:
+        if link.startswith("https://"):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (each.path.parent / target).resolve() if target else each.path
+        assert file.exists(), f"{each.name}: {link}"
+        assert ROOT in [file, *file.parents], f"{each.name}: {link}"
+        if anchor:
+            assert anchor in page(str(file.relative_to(ROOT))).anchors, f"{each.name}: {link}"
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        file = waiting.pop()
+        if file in reached:
+            continue
+        reached.add(file)
+        if file.is_dir():
+            waiting += file.glob("*.md")
+        elif file.suffix == ".md":
+            links = page(str(file.relative_to(ROOT))).links
+            waiting += [
+                (file.parent / link.partition("#")[0]).resolve() for link in links if "://" not in link
+            ]
+    assert set(DOCS.rglob("*.md")) <= reached
+
+
+def test_decisions_are_numbered_and_of_one_form():
+    decisions = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    numbers = [int(file.name[:4]) for file in decisions]
+    assert numbers == sorted(set(numbers))
+    for file in decisions:
+        assert re.fullmatch(r"[0-9]{4}-[a-z0-9-]+\.md", file.name)
+        text = file.read_text(encoding="utf-8")
+        assert re.match(rf"# {int(file.name[:4])}\. .+\n", text), file.name
+        assert len(text.splitlines()) <= 70, f"{file.name} is more than a page"
