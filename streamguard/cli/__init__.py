@@ -40,4 +40,5 @@ from streamguard.cli import (  # noqa: E402
     schema,  # noqa: F401
     test,  # noqa: F401
     topics,  # noqa: F401
+    violations,  # noqa: F401
 )

@@ -323,15 +323,15 @@ def _has_jwt_header(found: re.Match[str]) -> bool:
 
 
 MESSAGES: Final = {
-    "email": "A kept text holds what looks like an e-mail address.",
-    "card": "A kept text holds what looks like a payment card number.",
-    "iban": "A kept text holds what looks like a bank account number (IBAN).",
-    "ssn": "A kept text holds what looks like a US social security or taxpayer number.",
-    "phone": "A kept text holds what looks like a phone number.",
-    "ip": "A kept text holds what looks like an IP address.",
-    "jwt": "A kept text holds what looks like a JSON Web Token.",
-    "private_key": "A kept text holds what looks like a private key.",
-    "cloud_key": "A kept text holds what looks like an access key of a cloud provider.",
+    "email": "a kept text holds what looks like an e-mail address",
+    "card": "a kept text holds what looks like a payment card number",
+    "iban": "a kept text holds what looks like a bank account number (IBAN)",
+    "ssn": "a kept text holds what looks like a US social security or taxpayer number",
+    "phone": "a kept text holds what looks like a phone number",
+    "ip": "a kept text holds what looks like an IP address",
+    "jwt": "a kept text holds what looks like a JSON Web Token",
+    "private_key": "a kept text holds what looks like a private key",
+    "cloud_key": "a kept text holds what looks like an access key of a cloud provider",
 }
 """Code → what the violation says. The codes are published (``inspect.<code>``) and permanent."""
 
