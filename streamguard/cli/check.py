@@ -23,7 +23,7 @@ POLICY_FOLDER: Final = Path("policies")
 @app.command()
 def check(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Policy files, or folders of them.")
+        list[Path] | None, typer.Argument(metavar="PATHS", help="Policy files, or folders of them.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="A service file: it and all of its policies.")

@@ -47,7 +47,7 @@ def table(loaded: LoadedPolicy) -> Table:
     title = f"{policy.name}@{policy.version}: {policy.topic} → {policy.clean_topic}"
     shown = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
     for heading in ("field", "type", "what happens", "reversible", "joins by"):
-        shown.add_column(heading, overflow="fold")
+        shown.add_column(heading, overflow="fold", no_wrap=heading == "field")
     for row in treatments(loaded):
         style = {KEPT: "yellow", UNCLASSIFIED: "bold red"}.get(row["treatment"], "")
         reversible = {True: "yes", False: "no", None: ""}[row["reversible"]]

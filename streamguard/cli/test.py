@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def run_policy_tests(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATHS]...", help="Test files, policies with tests beside them, or folders."),
+        typer.Argument(metavar="PATHS", help="Test files, policies with tests beside them, or folders."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="A service file: the tests of all its policies.")

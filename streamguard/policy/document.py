@@ -167,7 +167,7 @@ class Document:
             return None
         try:
             return self._reader.constructor.construct_object(node)
-        except (YAMLError, ValueError):
+        except (YAMLError, ValueError, LookupError):
             self._report(node, place, "YAML knows no such value", "syntax", "quote it")
             return None
 

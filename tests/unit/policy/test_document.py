@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamguard.errors import ConfigError
 from streamguard.policy.document import MAX_VALUES, Document, Span, read_document, shown
@@ -84,6 +86,8 @@ def test_spans_of_keys_values_and_what_is_not_there() -> None:
         ("%YAML 1.1\n---\na: off\n", 1, 1, "syntax", "remove the directive"),
         ("a: !secret b\n", 1, 4, "syntax", "write the plain value"),
         ("a: !!int b\n", 1, 4, "syntax", "quote it"),
+        ("a: !!int\n", 1, 4, "syntax", "quote it"),
+        ("a: !!bool perhaps\n", 1, 4, "syntax", "quote it"),
         ("? [a]\n: b\n", 1, 3, "syntax", "quote it"),
         ("- &a [*a]\n", 1, 3, "syntax", "write the value out"),
         ("a: &a [1]\nb: {<<: *a}\n", 2, 5, "syntax", "write '<<: *name' of a mapping"),
@@ -98,6 +102,23 @@ def test_what_is_refused(text: str, line: int, column: int, code: str, suggestio
         code,
         suggestion,
     )
+
+
+PIECES = [
+    "{", "}", "[", "]", ":", ": ", ",", " ", "\n", "- ", "*", "&a", "*a", "<<", "null", "true", "1", "1.5",
+    '"', "'", "#", "|", ">", "? ", "---\n", "...\n", "%TAG ! x\n", "!!int ", "!!bool ", "!!set ", "!x ",
+    "\\", "~", "\t", "\x00", "%", "@", "é", "\u2028", "\ufeff", "a", "keep: ", "items[*]",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | st.text(max_size=30))
+def test_no_text_fails_in_any_other_way(text: str) -> None:
+    problems: tuple[Problem, ...] = ()
+    try:
+        Document("file.yaml", text)
+    except ProblemsError as error:
+        problems = error.problems
+    assert all(problem.line >= 1 and problem.column >= 1 for problem in problems)
 
 
 def test_a_path_in_quotes_or_in_a_block_needs_no_advice() -> None:
