@@ -3,19 +3,20 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema_rs
 import pytest
 from rich.console import Console
 
+from streamguard.cli import main
 from streamguard.cli.problems import show, summary
 from streamguard.crypto.kms.local import generate, write_file
 from streamguard.guard.file_schemas import SCHEMAS
 from streamguard.policy.document import read_document
 from streamguard.policy.problems import Problem
 
-STREAMGUARD = str(Path(sys.executable).with_name("streamguard"))
 GOOD = "topic: orders\nkey: keep\nvalue: {schema: s.json}\nfields: {a: encrypt}\n"
 BAD = GOOD.replace("encrypt", "encypt")
 TESTS = (
@@ -31,12 +32,26 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def run(here: Path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [STREAMGUARD, *arguments], cwd=here, capture_output=True, text=True, check=False
-        )
+def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs the command's own entry point in this process, in the folder `here`, with nothing of it on a terminal."""
+    monkeypatch.chdir(here)
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["streamguard", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Done(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
 
@@ -47,6 +62,15 @@ def run(here: Path):
 def test_a_good_policy(run) -> None:
     done = run("check", "policies/orders.yaml")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no problems in 1 file\n")
+
+
+def test_as_a_command_of_its_own(here: Path) -> None:
+    (here / "policies" / "orders.yaml").write_text(BAD)
+    command = [str(Path(sys.executable).with_name("streamguard")), "check", "--json"]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errors"] == 1
+    assert done.stderr == ""
 
 
 def test_a_bad_policy_is_one_line_per_problem_in_a_pipe(run, here: Path) -> None:
