@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from tests.brokers import unique
 from tests.load import Headers, Load, Record
+from tests.servers import unique
 
 _MOST_LISTED = 10  # problems of one kind that are told in full
 

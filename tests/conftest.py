@@ -1,8 +1,8 @@
 """What all tests share: the real services they run against.
 
 A test asks for a service by naming its fixture. Where a part is missing, the tests that need it are skipped and
-listed by name at the end, with what to install; the parts named in ``STREAMGUARD_REQUIRE`` (``kafka``, more of them
-separated by commas) fail instead, so that no CI run passes by skipping.
+listed by name at the end, with what to install; the parts named in ``STREAMGUARD_REQUIRE`` (such as
+``kafka,postgres``) fail instead, so that no CI run passes by skipping.
 """
 
 import os
@@ -14,14 +14,17 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from hypothesis import settings
 
-from tests.brokers import Broker, MissingPart, default_name, fresh_name, unique
+from tests.servers import Broker, MissingPart, Postgres, Server, database_at, unique
 
 # A slow machine is no failure of a property.
 settings.register_profile("streamguard", deadline=None)
 settings.load_profile("streamguard")
 
 # Each part that tests may ask for, with the fixtures that stand for it.
-PARTS = {"kafka": {"kafka", "topic", "second_kafka", "start_broker"}}
+PARTS = {
+    "kafka": {"kafka", "topic", "second_kafka", "start_broker"},
+    "postgres": {"postgres", "postgres_url", "second_postgres"},
+}
 REQUIRED = set(filter(None, os.environ.get("STREAMGUARD_REQUIRE", "").split(",")))
 
 
@@ -56,13 +59,13 @@ def left_out(part: str, reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def started(broker: Broker) -> str:
-    """Start a broker for the running test, and return its address."""
+def started(server: Server) -> str:
+    """Start a server for the running test, and return its address."""
     try:
-        return broker.start()
+        return server.start()
     except MissingPart as missing:
         reason = str(missing)
-    left_out("kafka", reason)
+    left_out(server.kind, reason)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +75,7 @@ def kafka() -> str:
     ``STREAMGUARD_TEST_KAFKA`` names one that runs already; otherwise scripts/kafka starts one, and it goes on
     running for the next time unless scripts/test, which cleans up after itself, asked for it.
     """
-    return os.environ.get("STREAMGUARD_TEST_KAFKA") or started(Broker(default_name()))
+    return os.environ.get("STREAMGUARD_TEST_KAFKA") or started(Broker.shared())
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def start_broker() -> Iterator[Callable[[], Broker]]:
     brokers: list[Broker] = []
 
     def start() -> Broker:
-        broker = Broker(fresh_name())
+        broker = Broker.fresh()
         brokers.append(broker)
         started(broker)
         return broker
@@ -115,3 +118,29 @@ def start_broker() -> Iterator[Callable[[], Broker]]:
 def second_kafka(start_broker: Callable[[], Broker]) -> Broker:
     """One more broker, running, that this test may treat as it likes."""
     return start_broker()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """The URL of a real PostgreSQL server that all tests share, as a user who may do everything.
+
+    ``STREAMGUARD_TEST_POSTGRES`` names one that runs already; otherwise scripts/postgres starts one, and it goes on
+    running as the broker does.
+    """
+    return os.environ.get("STREAMGUARD_TEST_POSTGRES") or started(Postgres.shared())
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """The URL of an empty database of this test's own; dropped after the test, whoever is still connected."""
+    with database_at(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def second_postgres() -> Iterator[Postgres]:
+    """One more PostgreSQL server, running, that this test may treat as it likes; deleted after the test."""
+    server = Postgres.fresh()
+    started(server)
+    yield server
+    server.delete()

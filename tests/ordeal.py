@@ -20,8 +20,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamguard.crypto.aead import open_original
 from tests.audit import Audit, audit
-from tests.brokers import unique
 from tests.load import CLEAN_MAX_MESSAGE_BYTES, SCHEMA, Load, Writer, policy_text
+from tests.servers import unique
 from tests.service import Folder, Running, is_alive, send, until
 
 PARTITIONS = 6

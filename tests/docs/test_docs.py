@@ -25,10 +25,10 @@ from streamguard.policy.models import Policy, Rule
 from streamguard.policy.problems import errors
 from streamguard.policy.service import load_service
 from streamguard.transforms.register import register
-from tests.brokers import Broker
 from tests.docs import commands, vocabulary
 from tests.docs.pages import DOCS, ROOT, Block, Page, page, pages
 from tests.docs.session import Session, typed
+from tests.servers import Broker
 
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
 

@@ -7,7 +7,9 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.brokers import SCRIPT
+from tests.servers import Broker
+
+SCRIPT = Broker.script()
 
 
 def kafka_script(*arguments):
@@ -82,9 +84,8 @@ def test_start_prints_the_address_last_and_twice_is_the_same_broker(second_kafka
 
 def test_delete_leaves_nothing_behind(start_broker):
     broker = start_broker()
-    folder = SCRIPT.parent.parent / ".cache" / "kafka" / broker.name
-    assert (folder / "data" / "meta.properties").exists()
+    assert (broker.folder / "data" / "meta.properties").exists()
 
     broker.delete()
 
-    assert not folder.exists()
+    assert not broker.folder.exists()

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from tests.brokers import SCRIPT
+from tests.servers import Broker
+
+SCRIPT = Broker.script()
 
 
 def run(*arguments, **environment):
