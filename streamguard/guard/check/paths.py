@@ -22,17 +22,14 @@ def unknown_paths(facts: Facts) -> Iterator[Problem]:
         path = written.path
         if any(path.covers(leaf.path) for leaf in facts.leaves):
             continue
-        around = next((leaf for leaf in facts.leaves if leaf.path.covers(path)), None)
-        if around is None:
-            message = f"the schema has no '{written.text}'"
-            suggestion, code = _did_you_mean(facts, written.text), "unknown_path"
-        elif around.free:
+        around = next((leaf for leaf in facts.leaves if leaf.free and leaf.path.covers(path)), None)
+        if around is not None:
             message = f"'{written.text}' lies in '{around.path}', whose shape the schema leaves open"
-            suggestion, code = f"transform it whole: {quoted(around.path)}: encrypt", "open_shape"
+            advice, code = f"transform it whole: {quoted(around.path)}: encrypt", "open_shape"
         else:
-            message = f"'{written.text}' is one of the names that '{around.path}' stands for"
-            suggestion, code = f"write {quoted(around.path)}, which decides about all of them", "unknown_path"
-        yield facts.report(written.place, message, code, suggestion, on_key=written.on_key)
+            message = f"the schema has no '{written.text}'"
+            advice, code = _did_you_mean(facts, written.text), "unknown_path"
+        yield facts.report(written.place, message, code, advice, on_key=written.on_key)
 
 
 def overlapping_paths(facts: Facts) -> Iterator[Problem]:
@@ -53,11 +50,6 @@ def overlapping_paths(facts: Facts) -> Iterator[Problem]:
             message = f"'{two.text}' and '{one.text}' decide about the same values"
         advice = "a value has one treatment: remove one of the two"
         yield facts.report(two.place, message, "overlap", advice, on_key=two.on_key)
-
-
-def _did_you_mean(facts: Facts, text: str) -> str:
-    near = facts.nearest_path(text)
-    return f"did you mean {quoted(near)}?" if near else ""
 
 
 def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
@@ -112,6 +104,11 @@ def skipped_paths(facts: Facts) -> Iterator[Problem]:
             near = "" if is_field else did_you_mean(written.text, [other.text for other in facts.kept])
             message = f"'{written.text}' is not in 'keep', so nothing inspects it"
             yield facts.report(written.place, message, "not_kept", near or "remove it")
+
+
+def _did_you_mean(facts: Facts, text: str) -> str:
+    near = facts.nearest_path(text)
+    return f"did you mean {quoted(near)}?" if near else ""
 
 
 def _proposal(leaf: Leaf) -> str:

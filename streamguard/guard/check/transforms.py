@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -76,40 +76,44 @@ def key_transform(facts: Facts) -> Iterator[Problem]:
 def _problems_of_rule(
     facts: Facts, rule: Rule, text: str, place: Place, leaf: Leaf | None
 ) -> Iterator[Problem]:
-    known = register()
-    kind = known.get(rule.verb)
-    document = facts.loaded.document
-    verb_place = (*place, rule.verb)
-    long_form = document.has(verb_place)
-    at = verb_place if long_form else place
+    kind = register().get(rule.verb)
+    long_form = facts.loaded.document.has((*place, rule.verb))
+    at = (*place, rule.verb) if long_form else place
     if kind is None:
-        words = [*known, *KEY_WORDS] if place == ("key",) else list(known)
-        near = _ALSO_KNOWN_AS.get(rule.verb.lower(), "") or nearest(rule.verb, words)
-        advice = f"did you mean '{near}'?" if near in words else f"there are: {listed(sorted(words), 'and')}"
-        yield facts.report(
-            at, f"unknown transform '{rule.verb}'", "unknown_transform", advice, on_key=long_form
-        )
-        return
-    if leaf is not None and (refused := _refused_types(kind, leaf)):
+        advice = _verb_advice(rule.verb, KEY_WORDS if place == ("key",) else ())
+        message = f"unknown transform '{rule.verb}'"
+        yield facts.report(at, message, "unknown_transform", advice, on_key=long_form)
+    elif leaf is not None and (refused := _refused_types(kind, leaf)):
         what = "whose shape is open" if leaf.free else f"of type {listed(sorted(refused))}"
-        message = f"'{rule.verb}' cannot take '{text}', {what}"
-        able = [verb for verb, other in known.items() if not _refused_types(other, leaf)]
-        yield facts.report(
-            at, message, "wrong_field_type", f"these can: {listed(sorted(able), 'and')}", on_key=long_form
-        )
-        return
+        able = [verb for verb, other in register().items() if not _refused_types(other, leaf)]
+        message, advice = f"'{rule.verb}' cannot take '{text}', {what}", f"these can: {listed(able, 'and')}"
+        yield facts.report(at, message, "wrong_field_type", advice, on_key=long_form)
+    else:
+        yield from _problems_of_options(facts, rule, text, at, leaf, long_form=long_form)
+
+
+def _problems_of_options(
+    facts: Facts, rule: Rule, text: str, at: Place, leaf: Leaf | None, *, long_form: bool
+) -> Iterator[Problem]:
+    document = facts.loaded.document
     try:
         fault = _built(facts, rule, text, leaf).check()
     except ValidationError as error:
-        normal_form = (*place, "options")
-        options_place = verb_place if long_form else normal_form if document.has(normal_form) else place
-        for problem in problems_of(error, kind.Options, document, options_place):
+        options = (*at, "options") if document.has((*at, "options")) and not long_form else at
+        for problem in problems_of(error, register()[rule.verb].Options, document, options):
             yield _as_option(problem, rule.verb)
         return
     except Exception as error:  # noqa: BLE001 - an installed package's transform may fail in any way
         fault = f"the transform itself fails here ({type(error).__name__})"
     if fault:
         yield facts.report(at, as_clause(fault), "bad_options", on_key=long_form)
+
+
+def _verb_advice(verb: str, also: Sequence[str]) -> str:
+    """The verb that was probably meant, or all there are."""
+    words = sorted([*register(), *also])
+    near = _ALSO_KNOWN_AS.get(verb.lower(), "") or nearest(verb, words)
+    return f"did you mean '{near}'?" if near in words else f"there are: {listed(words, 'and')}"
 
 
 def _built(facts: Facts, rule: Rule, text: str, leaf: Leaf | None) -> Transform[Any]:

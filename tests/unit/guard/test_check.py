@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from streamguard.crypto.kms.local import format_line, generate, write_file
-from streamguard.guard.check import check, check_all
+from streamguard.guard.check import check, check_all, transforms
 from streamguard.guard.check.service import service_problems
 from streamguard.policy.loader import LoadedPolicy, load_policy
 from streamguard.policy.problems import Problem
 from streamguard.policy.service import read_service
+from streamguard.transforms.redact import Redact
+from streamguard.transforms.register import register
 
 SCHEMA = {
     "type": "object",
@@ -111,6 +113,7 @@ MISTAKES = [
     Mistake("  customer.name:", "  customer.nme:", "unknown_path", "the schema has no 'customer.nme'", "did you mean customer.name?", "customer.nme"),
     Mistake("  customer.name:", "  name:", "unknown_path", "the schema has no 'name'", "did you mean customer.name?", "name: encrypt"),
     Mistake("  items[*].sku:", "  items.sku:", "unknown_path", "the schema has no 'items.sku'", 'did you mean "items[*].sku"?', "items.sku"),
+    Mistake("  ip: {", "  note.txt: redact\n  ip: {", "unknown_path", "the schema has no 'note.txt'", "did you mean note?", "note.txt"),
     Mistake("keep: [ts,", "keep: [tss,", "unknown_path", "the schema has no 'tss'", "did you mean ts?", "tss"),
     Mistake("  ip: {", "  $.ip: {", "unknown_path", "the schema has no '$.ip'", "did you mean ip?", "$.ip"),
     Mistake("  ip: {", "  zzz: redact\n  ip: {", "unknown_path", "the schema has no 'zzz'", "", "zzz"),
@@ -292,6 +295,19 @@ def test_problems_come_in_the_order_of_lines(load) -> None:
         "unknown_transform",
         "unknown_path",
     ]
+
+
+class Fragile(Redact):
+    """As a package may bring it: it fails where it should answer."""
+
+    def check(self) -> str | None:
+        raise KeyError(self.field.path)
+
+
+def test_a_foreign_transform_that_fails(load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, "register", lambda: {**register(), "fragile": Fragile})
+    (problem,) = check(load(GOOD.replace("customer.name: encrypt", "customer.name: fragile")))
+    assert (problem.code, problem.message) == ("bad_options", "the transform itself fails here (KeyError)")
 
 
 def test_a_path_with_a_literal_dot(load) -> None:
