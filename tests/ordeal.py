@@ -1,7 +1,7 @@
 """The ordeal of exactly-once: a service that is killed, suspended, joined and left while it works at full speed.
 
-Each trial of `TRIALS` strikes in the middle of work: records are waiting whenever one begins, which is noted. Afterwards
-everything is read to its end, and `tests.audit` closes the books.
+Each trial of `TRIALS` strikes in the middle of work: records are waiting whenever one begins, which is noted.
+Afterwards everything is read to its end, and `tests.audit` closes the books.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
@@ -53,7 +53,11 @@ class Site:
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         self._watcher = Consumer(
             # Not held up by open transactions: this is about progress, not about truth.
-            {"bootstrap.servers": bootstrap, "group.id": f"{self.topic}.orders", "isolation.level": "read_uncommitted"}
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"{self.topic}.orders",
+                "isolation.level": "read_uncommitted",
+            }
         )
 
     def create_topics(self) -> None:
@@ -76,6 +80,10 @@ class Site:
         for deleted in self._admin.delete_topics([*self.topics, f"{self.topic}.control"]).values():
             deleted.exception(timeout=30)
 
+    def write(self, count: int) -> None:
+        """The first `count` records of the load."""
+        Writer(self.bootstrap, self.topic, self.load).write(count)
+
     def committed(self) -> int:
         """Offsets behind the service, over all partitions."""
         wanted = [TopicPartition(self.topic, partition) for partition in range(self.partitions)]
@@ -83,17 +91,19 @@ class Site:
 
     def end(self) -> int:
         """Offsets that the source has, over all partitions."""
-        wanted = {TopicPartition(self.topic, partition): OffsetSpec.latest() for partition in range(self.partitions)}
+        wanted = {
+            TopicPartition(self.topic, partition): OffsetSpec.latest() for partition in range(self.partitions)
+        }
         return sum(found.result(timeout=30).offset for found in self._admin.list_offsets(wanted).values())
 
     def until_done(self, service: Running, within: float = _QUIET) -> None:
         """Wait until everything is committed. Markers at a partition's end count as soon as the service says so."""
 
         def done() -> bool:
-            assert service.process.poll() is None, f"it ended:\n{service.said()[-3000:]}"
+            assert service.process.poll() is None, f"it ended; {service.last_words()}"
             return self.committed() == self.end()
 
-        until(done, within=within, what=f"all is processed; it said:\n{service.said()[-3000:]}")
+        until(done, within=within, what=lambda: f"all is processed; {service.last_words()}")
 
     def close_books(self, progress: Callable[[int], object] = lambda _: None) -> Audit:
         """Wait for the last open transaction to be decided, and audit."""
@@ -109,8 +119,6 @@ class Site:
         )
 
     def _decided(self) -> bool:
-        from confluent_kafka import IsolationLevel
-
         ends = []
         for isolation in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
             wanted = {
@@ -202,7 +210,7 @@ class Ordeal:
                 self.tell("the rest in peace", self.site.committed())
                 self._feed.finish()
                 self.site.until_done(self.service)
-                assert self.service.stop() == 0, self.service.said()[-3000:]
+                assert self.service.stop() == 0, self.service.last_words()
             finally:
                 self.service.kill()
         return self.site.close_books(lambda _: None)
@@ -218,7 +226,7 @@ class Ordeal:
         until(
             lambda: self.site.committed() >= begun + offsets,
             within=_QUIET,
-            what=f"progress from {begun}; it said:\n{self.service.said()[-3000:]}",
+            what=lambda: f"progress from {begun}; {self.service.last_words()}",
         )
 
     def _endure(self, name: str, trial: Callable[["Ordeal"], None]) -> None:
@@ -249,7 +257,11 @@ class Ordeal:
         children = self.service.children()
         self._kill(self.service.pid)
         self.service.process.wait()
-        until(lambda: not any(map(is_alive, children)), within=_DIES_WITHIN, what="the children die with their parent")
+        until(
+            lambda: not any(map(is_alive, children)),
+            within=_DIES_WITHIN,
+            what="the children die with their parent",
+        )
 
     def _owners(self, service: Running) -> dict[str, list[int]]:
         """The partitions of each slot, as its health tells."""
@@ -308,7 +320,9 @@ def _child_suspended(ordeal: Ordeal) -> None:
     send(pid, SIGSTOP)
 
     def moved() -> bool:
-        return any(len(found) == PARTITIONS for name, found in ordeal._owners(ordeal.service).items() if name != slot)
+        return any(
+            len(found) == PARTITIONS for name, found in ordeal._owners(ordeal.service).items() if name != slot
+        )
 
     until(moved, what=f"the partitions {before} move to another")
     send(pid, SIGCONT)
@@ -323,7 +337,7 @@ def _both_children_killed(ordeal: Ordeal) -> None:
 
 def _grown(ordeal: Ordeal) -> None:
     """Stopped in good order, and started with three processes."""
-    assert ordeal.service.stop(within=10) == 0, ordeal.service.said()[-3000:]
+    assert ordeal.service.stop(within=10) == 0, ordeal.service.last_words()
     ordeal.service = ordeal._start(processes=3)
     ordeal.service.until_ready()
     ordeal.moves += 1

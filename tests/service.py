@@ -143,6 +143,10 @@ class Running:
         """Everything that parent and children wrote so far."""
         return self.log.read_text(errors="replace")
 
+    def last_words(self) -> str:
+        """The end of what it said, for whoever has to find out what went wrong."""
+        return f"it said:\n{self.said()[-3000:]}"
+
     def children(self) -> list[int]:
         """The processes with lanes, as the kernel knows them."""
         try:
@@ -154,7 +158,7 @@ class Running:
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body of a request to the service's web address."""
         found = _LISTENING.search(self.said())
-        assert found, f"it does not listen:\n{self.said()}"
+        assert found, f"it does not listen; {self.last_words()}"
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}{path}", timeout=10) as answer:
                 return answer.status, answer.read()
@@ -172,17 +176,19 @@ class Running:
         """Wait until every lane runs. Fails when the service ends before."""
 
         def ready() -> bool:
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.said()}"
+            assert self.process.poll() is None, (
+                f"it ended with {self.process.returncode}; {self.last_words()}"
+            )
             return self.is_ready
 
-        until(ready, within=within, what=f"the service becomes ready; it said:\n{self.said()[-3000:]}")
+        until(ready, within=within, what=lambda: f"the service becomes ready; {self.last_words()}")
 
     def ended(self, within: float) -> int:
         """Wait for its end by itself; returns the exit code."""
         try:
             return self.process.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it goes on after {within:.0f} s:\n{self.said()[-3000:]}") from None
+            raise AssertionError(f"it goes on after {within:.0f} s; {self.last_words()}") from None
 
     def stop(self, within: float = 15.0) -> int:
         """SIGTERM, and its end; returns the exit code."""
@@ -212,11 +218,16 @@ def send(pid: int, number: signal.Signals) -> None:
     os.kill(pid, number)
 
 
-def until(condition: Callable[[], Any], *, within: float = 30.0, what: str = "the condition") -> None:
-    """Wait for something that will come true soon."""
+def until(
+    condition: Callable[[], Any], *, within: float = 30.0, what: str | Callable[[], str] = "the condition"
+) -> None:
+    """Wait for something that will come true soon. A `what` that is called tells how things stand at the end."""
     deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, f"waited {within:.0f} s in vain: {what}"
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"waited {within:.0f} s in vain: {what if isinstance(what, str) else what()}"
+            )
         time.sleep(0.02)
 
 

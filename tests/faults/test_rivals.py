@@ -50,6 +50,7 @@ def _loser_and_winner(*services: Running) -> tuple[Running, Running]:
     until(
         lambda: any(service.process.poll() is not None for service in services),
         within=90,
-        what="one of the two gives way; they said:\n" + "\n---\n".join(service.said()[-2000:] for service in services),
+        what="one of the two gives way; they said:\n"
+        + "\n---\n".join(service.said()[-2000:] for service in services),
     )
     return tuple(sorted(services, key=lambda service: service.process.poll() is None))  # type: ignore[return-value]

@@ -1,0 +1,208 @@
+"""What stops the service before it starts: one paragraph with the remedy each, and nothing is lost by it."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.ordeal import Site
+from tests.service import Running
+
+COUNT = 1_000
+
+
+@contextmanager
+def configured(site: Site, **settings: object) -> Iterator[None]:
+    """The service file with other sections, for a while."""
+    before = {name: site.folder.settings.get(name) for name in settings}
+    site.folder.configure(**settings)
+    yield
+    for name, value in before.items():
+        if value is None:
+            del site.folder.settings[name]
+    site.folder.configure(**{name: value for name, value in before.items() if value is not None})
+
+
+@contextmanager
+def rewritten(path: Path, text: str) -> Iterator[None]:
+    """A file with another text, for a while."""
+    before = path.read_bytes()
+    path.write_text(text)
+    yield
+    path.write_bytes(before)
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    """A port that is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken.getsockname()[1]
+
+
+def closed_port() -> int:
+    with listening() as port:
+        return port
+
+
+@contextmanager
+def no_broker(site: Site) -> Iterator[list[str]]:
+    address = f"127.0.0.1:{closed_port()}"
+    with configured(site, kafka={"bootstrap.servers": address}):
+        yield [f"No Kafka broker answers at {address}", "Check 'bootstrap.servers'"]
+
+
+@contextmanager
+def another_protocol(site: Site) -> Iterator[list[str]]:
+    """A broker that expects something else than TLS."""
+    kafka = {**site.folder.settings["kafka"], "security.protocol": "SSL"}
+    with configured(site, kafka=kafka):
+        yield [f"No TLS connection to {site.bootstrap}", "Check 'ssl.ca.location'"]
+
+
+@contextmanager
+def port_taken(site: Site) -> Iterator[list[str]]:
+    with listening() as port, configured(site, web={"port": port}):
+        yield [f"Port {port} on 127.0.0.1", "is taken by another process", "port 0 takes any free one"]
+
+
+@contextmanager
+def no_such_topic(site: Site) -> Iterator[list[str]]:
+    policy = site.folder.path / "policies" / "orders.yaml"
+    with rewritten(policy, policy.read_text().replace(site.topic, "nobody-made-this-topic")):
+        yield [
+            "The topic 'nobody-made-this-topic' does not exist",
+            "Create it, or mend the name in the policy",
+        ]
+
+
+@contextmanager
+def bad_policy(site: Site) -> Iterator[list[str]]:
+    policy = site.folder.path / "policies" / "orders.yaml"
+    text = policy.read_text().replace("encrypt\n", "encypt\n", 1).replace(", note]", "]")
+    line = text[: text.index("encypt")].count("\n") + 1
+    with rewritten(policy, text):
+        yield [
+            f"{policy}:{line}:",
+            "unknown transform 'encypt'",
+            "did you mean 'encrypt'?",
+            "'note'",
+            "2 errors",
+        ]
+
+
+@contextmanager
+def bad_service_file(site: Site) -> Iterator[list[str]]:
+    config = site.folder.config
+    text = json.dumps({**site.folder.settings, "wep": {}, "group": "${NOBODY_SET_THIS}"}, indent=2)
+    with rewritten(config, text):
+        yield [
+            f"{config}:", "'wep'", "did you mean 'web'?",
+            "the environment variable NOBODY_SET_THIS is not set", "${NOBODY_SET_THIS:-default}", "2 errors",
+        ]  # fmt: skip
+
+
+@contextmanager
+def property_of_ours(site: Site) -> Iterator[list[str]]:
+    kafka = {**site.folder.settings["kafka"], "isolation.level": "read_uncommitted"}
+    with configured(site, kafka=kafka):
+        yield [str(site.folder.config), "isolation.level", "1 error"]
+
+
+@contextmanager
+def no_service_file(site: Site) -> Iterator[list[str]]:
+    config = site.folder.config
+    config.rename(config.with_suffix(".away"))
+    yield [str(config), "does not exist"]
+    config.with_suffix(".away").rename(config)
+
+
+@contextmanager
+def no_master_key(site: Site) -> Iterator[list[str]]:
+    key = site.folder.path / "streamguard.key"
+    key.rename(key.with_suffix(".away"))
+    yield [f"There is no master key file {key}", f"streamguard keys init --file {key}"]
+    key.with_suffix(".away").rename(key)
+
+
+@contextmanager
+def master_key_for_all_to_read(site: Site) -> Iterator[list[str]]:
+    key = site.folder.path / "streamguard.key"
+    key.chmod(0o644)
+    yield [f"Others may read the master key file {key}", f"chmod 600 {key}"]
+    key.chmod(0o600)
+
+
+@contextmanager
+def store_is_something_else(site: Site) -> Iterator[list[str]]:
+    store = site.folder.path / "other.db"
+    store.write_text("This is a letter to a friend, and no database at all." * 100)
+    with configured(site, store={"url": f"sqlite:///{store}"}):
+        yield ["not a StreamGuard store", "Name another, or restore a backup"]
+
+
+@contextmanager
+def store_in_no_folder(site: Site) -> Iterator[list[str]]:
+    store = site.folder.path / "nowhere" / "keys.db"
+    with configured(site, store={"url": f"sqlite:///{store}"}):
+        yield [f"The store {store} cannot be created", "Create its directory"]
+
+
+FAULTS: tuple[Callable[..., object], ...] = (
+    no_broker, another_protocol, port_taken, no_such_topic, bad_policy, bad_service_file, property_of_ours,
+    no_service_file, no_master_key, master_key_for_all_to_read, store_is_something_else, store_in_no_folder,
+)  # fmt: skip
+
+
+def lines_of(refusal: str) -> list[str]:
+    return [line for line in refusal.splitlines() if line.strip()]
+
+
+def assert_told(service: Running, words: list[str], *, within: float = 40) -> None:
+    """It ends by itself, not well, and says what is wrong and what to do, and nothing else."""
+    code = service.ended(within)
+    said = service.said()
+    assert code == 1, said
+    for word in words:
+        assert word in said
+    assert "Traceback" not in said
+    assert "Exception" not in said
+    assert len(lines_of(said)) <= 4, said
+
+
+@pytest.mark.timeout(400)
+def test_each_fault_is_told_with_its_remedy_and_nothing_is_lost(kafka, tmp_path, subtests):
+    site = Site(tmp_path / "service", kafka)
+    site.create_topics()
+    try:
+        site.write(COUNT)
+        for fault in FAULTS:
+            for processes in ("1", "2"):
+                with (
+                    subtests.test(fault.__name__, processes=processes),
+                    fault(site) as words,
+                    site.folder.running("--processes", processes, wait=False) as service,
+                ):
+                    assert_told(service, words)
+        with (
+            subtests.test("told to machines"),
+            configured(site, log={"format": "json"}),
+            no_broker(site) as words,
+        ):
+            with site.folder.running(wait=False) as service:
+                assert service.ended(40) == 1
+                line = json.loads(service.said().splitlines()[-1])
+                assert line["event"] == "start.refused"
+                assert line["level"] == "error"
+                assert words[0] in line["message"]
+                assert words[1] in line["remedy"]
+
+        assert site.committed() == 0
+        with site.folder.running() as service:
+            site.until_done(service)
+            assert service.stop() == 0
+        assert site.close_books().problems == []
+    finally:
+        site.close()
