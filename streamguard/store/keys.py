@@ -61,7 +61,8 @@ class Keys:
 
     def rewrap(self, row: KeyRow, wrapped: bytes, master: str) -> bool:
         """Keep the same key under another master key; False when the row has changed since it was read."""
-        same = (data_keys.c.id == row.id) & (data_keys.c.wrapped == row.wrapped)
+        key = data_keys.c
+        same = (key.id == row.id) & (key.wrapped == row.wrapped) & key.wrapped.is_not(None)
         with self._database.writing() as connection:
             done = connection.execute(update(data_keys).where(same).values(wrapped=wrapped, master=master))
             return done.rowcount == 1

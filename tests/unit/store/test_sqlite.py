@@ -1,4 +1,4 @@
-"""The store: what it keeps, who may use it at once, and what it says when it cannot."""
+"""A store in one file: what is left in it, who may use it at once, and what it says when it cannot."""
 
 import os
 import sqlite3
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier, Timer
 
 import pytest
@@ -15,13 +14,9 @@ from sqlalchemy import event, update
 
 from streamguard.errors import ConfigError, KeysUnavailableError
 from streamguard.store import sqlite as module
-from streamguard.store.keys import KeyRow
 from streamguard.store.store import open_store
 from streamguard.store.tables import alembic_version
-
-NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
-ROW = KeyRow("K7dq2mXw0a", "orders.email", "randomized", None, b"\x00wrapped\xff", "local:3f9a", NOW)
-PINNED = replace(ROW, id="P7dq2mXw0a", purpose="deterministic", version=1)
+from tests.unit.store.rows import NOW, PINNED, ROW
 
 
 @pytest.fixture
@@ -38,67 +33,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-# -- keys ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///{path}"])
-def test_a_key_comes_back_as_it_went_in(url, path):
-    store = open_store(url.format(path=path))
-    row = replace(ROW, destroy_after=NOW + timedelta(days=14))
-    assert store.keys.get(ROW.id) is None
-    assert store.keys.add(row)
-    assert store.keys.get(ROW.id) == row
-    assert store.keys.all() == [row]
-    assert store.keys.get(ROW.id).created_at.tzinfo is UTC
-    store.health()
-    store.close()
-
-
-def test_times_are_utc_whatever_their_zone(store):
-    tokyo = timezone(timedelta(hours=9))
-    store.keys.add(replace(ROW, created_at=NOW.astimezone(tokyo), destroy_after=NOW.astimezone(tokyo)))
-    assert store.keys.get(ROW.id).created_at == NOW
-    assert store.keys.destroy_expired((NOW - timedelta(seconds=1)).astimezone(tokyo)) == []
-    assert store.keys.destroy_expired(NOW.astimezone(tokyo)) == [ROW.id]
-
-
-def test_an_id_is_given_once(store):
-    assert store.keys.add(ROW)
-    assert not store.keys.add(replace(ROW, element="phone", wrapped=b"other"))
-    assert store.keys.all() == [ROW]
-
-
-def test_a_version_of_an_element_is_given_once(store):
-    assert store.keys.add(PINNED)
-    assert not store.keys.add(replace(PINNED, id="other"))
-    assert store.keys.add(replace(PINNED, id="newer", version=2))
-    assert store.keys.add(replace(PINNED, id="phone", element="phone"))
-    assert store.keys.pinned("orders.email").id == "newer"
-
-
-def test_keys_without_a_version_are_as_many_as_one_likes(store):
-    assert all(store.keys.add(replace(ROW, id=f"key{number}")) for number in range(5))
-    assert store.keys.pinned("orders.email") is None
-
-
-def test_keys_are_listed_oldest_first(store):
-    for number in (2, 0, 1):
-        store.keys.add(replace(ROW, id=f"key{number}", created_at=NOW + timedelta(seconds=number)))
-    assert [row.id for row in store.keys.all()] == ["key0", "key1", "key2"]
-
-
-def test_expired_keys_are_destroyed_once_and_no_others(store):
-    times = {"kept": None, "later": NOW + timedelta(seconds=1), "now": NOW, "past": NOW - timedelta(days=400)}
-    for key_id, destroy_after in times.items():
-        store.keys.add(replace(ROW, id=key_id, destroy_after=destroy_after))
-    assert sorted(store.keys.destroy_expired(NOW)) == ["now", "past"]
-    assert store.keys.destroy_expired(NOW) == []
-    assert {row.id: (row.wrapped, row.destroyed_at) for row in store.keys.all()} == {
-        "kept": (ROW.wrapped, None),
-        "later": (ROW.wrapped, None),
-        "now": (None, NOW),
-        "past": (None, NOW),
-    }
+# -- what is kept --------------------------------------------------------------------------------------------------
 
 
 def test_a_destroyed_key_is_not_left_in_the_file_or_its_log(store, path, tmp_path):
@@ -182,14 +117,6 @@ def test_many_threads_open_a_new_store_at_once(tmp_path):
         assert len(open_store(url).keys.all()) == 8
 
 
-def test_many_threads_write_at_once(store):
-    with ThreadPoolExecutor(8) as threads:
-        added = threads.map(
-            lambda number: store.keys.add(replace(PINNED, id=f"key{number}", version=number % 50)), range(200)
-        )
-    assert sum(added) == 50
-
-
 # -- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +180,6 @@ AS_NOBODY = """
 import os, sys
 from datetime import UTC, datetime
 from streamguard.errors import StreamGuardError
-from streamguard.store.keys import KeyRow
 from streamguard.store.store import open_store
 import sqlalchemy.dialects.sqlite, sqlite3
 open_store("sqlite://").close()
