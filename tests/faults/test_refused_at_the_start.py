@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,12 @@ def configured(site: Site, **settings: object) -> Iterator[None]:
     """The service file with other sections, for a while."""
     before = {name: site.folder.settings.get(name) for name in settings}
     site.folder.configure(**settings)
-    yield
-    for name, value in before.items():
-        if value is None:
+    try:
+        yield
+    finally:
+        for name in settings:
             del site.folder.settings[name]
-    site.folder.configure(**{name: value for name, value in before.items() if value is not None})
+        site.folder.configure(**{name: value for name, value in before.items() if value is not None})
 
 
 @contextmanager
@@ -31,8 +32,20 @@ def rewritten(path: Path, text: str) -> Iterator[None]:
     """A file with another text, for a while."""
     before = path.read_bytes()
     path.write_text(text)
-    yield
-    path.write_bytes(before)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+@contextmanager
+def taken_away(path: Path) -> Iterator[None]:
+    """A file that is not there, for a while."""
+    path.rename(path.with_suffix(".away"))
+    try:
+        yield
+    finally:
+        path.with_suffix(".away").rename(path)
 
 
 @contextmanager
@@ -59,7 +72,7 @@ def another_protocol(site: Site) -> Iterator[list[str]]:
     """A broker that expects something else than TLS."""
     kafka = {**site.folder.settings["kafka"], "security.protocol": "SSL"}
     with configured(site, kafka=kafka):
-        yield [f"No TLS connection to {site.bootstrap}", "Check 'ssl.ca.location'"]
+        yield [f"No Kafka broker answers at {site.bootstrap}", "'security.protocol' is the one of that port"]
 
 
 @contextmanager
@@ -100,7 +113,7 @@ def bad_service_file(site: Site) -> Iterator[list[str]]:
     with rewritten(config, text):
         yield [
             f"{config}:", "'wep'", "did you mean 'web'?",
-            "the environment variable NOBODY_SET_THIS is not set", "${NOBODY_SET_THIS:-default}", "2 errors",
+            "the environment variable NOBODY_SET_THIS is not set", "${NOBODY_SET_THIS:-default}",
         ]  # fmt: skip
 
 
@@ -113,26 +126,25 @@ def property_of_ours(site: Site) -> Iterator[list[str]]:
 
 @contextmanager
 def no_service_file(site: Site) -> Iterator[list[str]]:
-    config = site.folder.config
-    config.rename(config.with_suffix(".away"))
-    yield [str(config), "does not exist"]
-    config.with_suffix(".away").rename(config)
+    with taken_away(site.folder.config):
+        yield [str(site.folder.config), "does not exist"]
 
 
 @contextmanager
 def no_master_key(site: Site) -> Iterator[list[str]]:
     key = site.folder.path / "streamguard.key"
-    key.rename(key.with_suffix(".away"))
-    yield [f"There is no master key file {key}", f"streamguard keys init --file {key}"]
-    key.with_suffix(".away").rename(key)
+    with taken_away(key):
+        yield [f"There is no master key file {key}", f"streamguard keys init --file {key}"]
 
 
 @contextmanager
 def master_key_for_all_to_read(site: Site) -> Iterator[list[str]]:
     key = site.folder.path / "streamguard.key"
     key.chmod(0o644)
-    yield [f"Others may read the master key file {key}", f"chmod 600 {key}"]
-    key.chmod(0o600)
+    try:
+        yield [f"Others may read the master key file {key}", f"chmod 600 {key}"]
+    finally:
+        key.chmod(0o600)
 
 
 @contextmanager
@@ -150,14 +162,14 @@ def store_in_no_folder(site: Site) -> Iterator[list[str]]:
         yield [f"The store {store} cannot be created", "Create its directory"]
 
 
-FAULTS: tuple[Callable[..., object], ...] = (
+Fault = Callable[[Site], AbstractContextManager[list[str]]]
+FAULTS: tuple[Fault, ...] = (
     no_broker, another_protocol, port_taken, no_such_topic, bad_policy, bad_service_file, property_of_ours,
     no_service_file, no_master_key, master_key_for_all_to_read, store_is_something_else, store_in_no_folder,
 )  # fmt: skip
 
 
-def lines_of(refusal: str) -> list[str]:
-    return [line for line in refusal.splitlines() if line.strip()]
+WITH_PROCESSES = (no_broker, port_taken, no_master_key)
 
 
 def assert_told(service: Running, words: list[str], *, within: float = 40) -> None:
@@ -169,7 +181,8 @@ def assert_told(service: Running, words: list[str], *, within: float = 40) -> No
         assert word in said
     assert "Traceback" not in said
     assert "Exception" not in said
-    assert len(lines_of(said)) <= 4, said
+    # Problems of a file have a line each; before a broker's, librdkafka may say what it met.
+    assert len(said.splitlines()) <= 4, said
 
 
 @pytest.mark.timeout(400)
@@ -178,26 +191,24 @@ def test_each_fault_is_told_with_its_remedy_and_nothing_is_lost(kafka, tmp_path,
     site.create_topics()
     try:
         site.write(COUNT)
-        for fault in FAULTS:
-            for processes in ("1", "2"):
-                with (
-                    subtests.test(fault.__name__, processes=processes),
-                    fault(site) as words,
-                    site.folder.running("--processes", processes, wait=False) as service,
-                ):
-                    assert_told(service, words)
+        cases = [(fault, "1") for fault in FAULTS] + [(fault, "2") for fault in WITH_PROCESSES]
+        for fault, processes in cases:
+            with (
+                subtests.test(fault.__name__, processes=processes),
+                fault(site) as words,
+                site.folder.running("--processes", processes, wait=False) as service,
+            ):
+                assert_told(service, words)
         with (
             subtests.test("told to machines"),
             configured(site, log={"format": "json"}),
-            no_broker(site) as words,
+            port_taken(site) as words,
+            site.folder.running(wait=False) as service,
         ):
-            with site.folder.running(wait=False) as service:
-                assert service.ended(40) == 1
-                line = json.loads(service.said().splitlines()[-1])
-                assert line["event"] == "start.refused"
-                assert line["level"] == "error"
-                assert words[0] in line["message"]
-                assert words[1] in line["remedy"]
+            assert service.ended(within=40) == 1
+            line = json.loads(service.said().splitlines()[-1])
+            assert (line["event"], line["level"]) == ("start.refused", "error")
+            assert all(word in line["message"] + line["remedy"] for word in words)
 
         assert site.committed() == 0
         with site.folder.running() as service:
