@@ -35,13 +35,17 @@ AWAY: Final = Failure("The store does not answer.", "See that its database is th
 
 
 class Database(ABC):
-    """One database. Within its methods every error of the database becomes `KeysUnavailableError`, without a cause."""
+    """One database. Within its methods every error of the database becomes one of ours, without a cause.
+
+    That is `KeysUnavailableError`; until the database is `opened`, what does not mend itself is a `ConfigError`.
+    """
 
     upgraded_on_open: ClassVar[bool]
     """Whether opening brings older tables up to date; otherwise people say when."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.opened = False
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -83,14 +87,14 @@ class Database(ABC):
         return inserted
 
     @contextmanager
-    def answering(self, *, opening: bool = False) -> Iterator[None]:
-        """Turn an error of the database into ours: `ConfigError` for what lasts while opening, otherwise 'not now'."""
+    def answering(self) -> Iterator[None]:
+        """Turn an error of the database into ours. `reading`, `writing` and `alone` do so by themselves."""
         try:
             yield
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, DBAPIError) else None
             failure = AWAY if cause is None else self._failure(cause)
-            kind = ConfigError if opening and failure.lasts else KeysUnavailableError
+            kind = ConfigError if failure.lasts and not self.opened else KeysUnavailableError
             raise kind(failure.message, failure.remedy) from None
 
     def close(self) -> None:

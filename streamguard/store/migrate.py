@@ -66,7 +66,7 @@ def upgrade(database: Database) -> str | None:
 
 def revision(database: Database) -> str | None:
     """The revision of the tables; None where there are none."""
-    with database.engine.connect() as connection:
+    with database.reading() as connection:
         return _revision(connection)
 
 
@@ -83,11 +83,11 @@ def _mark(connection: Connection, found: str) -> None:
     connection.execute(insert(alembic_version).values(version_num=found))
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, to: str = "head") -> None:
     from alembic import command  # noqa: PLC0415 - rarely needed, and slow to import
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with _alembic:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)

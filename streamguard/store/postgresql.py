@@ -29,11 +29,8 @@ except ImportError:
         "PostgreSQL needs its driver, which is not installed.", "Run: pip install 'streamguard[postgres]'"
     ) from None
 
-CONNECT_SECONDS: Final = 10.0
-"""Silence of the server, at any time, after which it counts as away."""
-
-STATEMENT_SECONDS: Final = 8
-"""How long one statement may take or wait for another's: less than the silence, so that the server's own words win."""
+ANSWER_SECONDS: Final = 5.0
+"""How long the server may be silent, or a statement wait for another's, before the store counts as away."""
 
 POOL_SIZE: Final = 4
 """Connections that stay open. A lane is one thread and uses at most one at a time, and only now and then."""
@@ -52,13 +49,16 @@ class PostgresDatabase(Database):
     upgraded_on_open = False
 
     @classmethod
-    def at(cls, url: URL) -> PostgresDatabase:
-        """The database at this address; nothing is connected yet. Raises ConfigError for an address that is wrong."""
-        return cls(_engine(_arguments(url)))
+    def at(cls, url: URL, *, patience: float = ANSWER_SECONDS) -> PostgresDatabase:
+        """The database at this address; nothing is connected yet. Raises ConfigError for an address that is wrong.
+
+        `patience` is for how many seconds one statement may take.
+        """
+        return cls(_engine(_arguments(url), patience))
 
     def before_tables(self) -> None:
         """Names of elements and people can be in any script."""
-        with self.engine.connect() as connection:
+        with self.reading() as connection:
             encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
         if encoding != "UTF8":
             raise ConfigError(
@@ -116,7 +116,6 @@ def _arguments(url: URL) -> dict[str, Any]:
         "user": url.username,
         "password": url.password,
         "database": url.database,
-        "timeout": CONNECT_SECONDS,
         "application_name": "streamguard",
     }
     port = url.port or _PORT
@@ -158,14 +157,14 @@ def _is_here(host: str) -> bool:
 # -- The pool --------------------------------------------------------------------------------------------------------
 
 
-def _engine(arguments: Mapping[str, Any]) -> Engine:
+def _engine(arguments: Mapping[str, Any], patience: float) -> Engine:
     engine = create_engine(
         "postgresql+pg8000://",
         hide_parameters=True,
-        creator=lambda: _connect(arguments),
+        creator=lambda: _connect(arguments, patience),
         pool_size=POOL_SIZE,
         max_overflow=POOL_MORE,
-        pool_timeout=CONNECT_SECONDS,
+        pool_timeout=ANSWER_SECONDS,
         pool_pre_ping=True,  # what an outage has broken is replaced before it is used
         pool_recycle=1800,  # before firewalls forget a connection that says nothing
         pool_use_lifo=True,
@@ -176,21 +175,26 @@ def _engine(arguments: Mapping[str, Any]) -> Engine:
     return engine
 
 
-def _connect(arguments: Mapping[str, Any]) -> _Connection:
+def _connect(arguments: Mapping[str, Any], patience: float) -> _Connection:
     try:
-        connection = _Connection(**arguments)
-        _set_up(connection)
+        # The server gives up first, and says why.
+        connection = _Connection(timeout=patience + 1, **arguments)
     except pg8000.Error:
         raise
     except ssl.SSLCertVerificationError:
         raise pg8000.InterfaceError("untrusted") from None
-    except Exception:  # noqa: BLE001 - of the socket, or of a driver that is answered by something else than PostgreSQL
+    except Exception:  # noqa: BLE001 - of the socket, or of a driver that something else than PostgreSQL has answered
         raise pg8000.InterfaceError("network error") from None
+    try:
+        _set_up(connection, patience)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-_SETTINGS: Final = f"""
-    SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', false),
+_SETTINGS: Final = """
+    SELECT set_config('statement_timeout', %s, false),
            set_config('idle_in_transaction_session_timeout', '60s', false),
            set_config('timezone', 'UTC', false),
            CASE WHEN current_setting('synchronous_commit') = 'off'
@@ -198,10 +202,10 @@ _SETTINGS: Final = f"""
 """
 
 
-def _set_up(connection: _Connection) -> None:
+def _set_up(connection: _Connection, patience: float) -> None:
     connection.autocommit = True
     cursor = connection.cursor()
-    cursor.execute(_SETTINGS)
+    cursor.execute(_SETTINGS, (f"{patience * 1000:.0f}ms",))
     cursor.close()
     connection.autocommit = False
 

@@ -52,7 +52,7 @@ class SqliteDatabase(Database):
 
     def before_tables(self) -> None:
         """Turn the write-ahead log on. SQLite does not wait by itself for others that are doing the same."""
-        with self.engine.connect() as connection:
+        with self.reading() as connection:
             until = time.monotonic() + BUSY_SECONDS
             while True:
                 try:

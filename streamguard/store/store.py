@@ -42,21 +42,27 @@ def open_store(url: str, *, create: bool = True) -> Store:
     """
     database = open_database(url, create=create)
     try:
-        with database.answering(opening=True):
-            prepare(database, create=create)
+        prepare(database, create=create)
     except BaseException:
         database.close()
         raise
+    database.opened = True
     return Store(database)
 
 
-def open_database(url: str, *, create: bool = False) -> Database:
-    """The database at this URL, whatever its tables are. Raises ConfigError."""
+def open_database(url: str, *, create: bool = False, patience: float | None = None) -> Database:
+    """The database at this URL, whatever its tables are. Raises ConfigError.
+
+    `patience` is for how many seconds one statement may take on a server, where the default is too short.
+    """
     target = _target(url)
     if target.get_backend_name() == "postgresql":
-        from streamguard.store.postgresql import PostgresDatabase  # noqa: PLC0415 - its driver is an extra
+        from streamguard.store.postgresql import (  # noqa: PLC0415 - its driver is an extra
+            ANSWER_SECONDS,
+            PostgresDatabase,
+        )
 
-        return PostgresDatabase.at(target)
+        return PostgresDatabase.at(target, patience=patience or ANSWER_SECONDS)
     if target.database in {None, "", ":memory:"}:
         return SqliteDatabase.in_memory()
     return SqliteDatabase.on_disk(Path(str(target.database)), create=create)
