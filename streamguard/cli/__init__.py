@@ -33,6 +33,7 @@ def main() -> None:
 from streamguard.cli import (  # noqa: E402
     check,  # noqa: F401
     control,  # noqa: F401
+    demo,  # noqa: F401
     filter,  # noqa: A004, F401
     keys,  # noqa: F401
     reveal,  # noqa: F401

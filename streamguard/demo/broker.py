@@ -17,7 +17,7 @@ PARTITIONS: Final = 4
 """Of every topic; the mock cluster does not let one choose."""
 
 _TIMEOUT_S: Final = 10.0
-_ERRORS_ONLY: Final = 3  # syslog's levels: the mock cluster tells at the next one that it is a mock
+_SILENT: Final = 0  # it would tell that it is a mock, and that clients come and go
 
 
 class EmbeddedBroker:
@@ -26,7 +26,7 @@ class EmbeddedBroker:
     def __init__(self) -> None:
         # The cluster belongs to the client that asked for it, and lives as long.
         self._owner: Producer | None = Producer(
-            {"bootstrap.servers": "localhost", "test.mock.num.brokers": 1, "log_level": _ERRORS_ONLY}
+            {"bootstrap.servers": "localhost", "test.mock.num.brokers": 1, "log_level": _SILENT}
         )
         self.address = ",".join(
             f"{broker.host}:{broker.port}" for broker in self._metadata().brokers.values()
