@@ -15,7 +15,6 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.audit import messages
-from tests.brokers import unique
 from tests.canary.planted import (
     CLEAN_MAX_MESSAGE_BYTES,
     POLICIES,
@@ -25,10 +24,11 @@ from tests.canary.planted import (
     WORDS,
 )
 from tests.markers import STEM, Search, sites
+from tests.servers import unique
 from tests.service import Folder, Running, until
 
 SEARCH = Search(WORDS)
-SHARED_MEMORY = Path("/dev/shm")  # where metrics of several processes are kept
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where metrics of several processes are kept
 
 pytestmark = pytest.mark.timeout(240)
 
