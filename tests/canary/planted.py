@@ -108,7 +108,7 @@ fields:
   contacts[*].value: encrypt
 keep: [number, kind, comment, "contacts[*].kind"]
 quality:
-  - {rule: "!has(fixed) || fixed != name", code: fixed_is_name}
+  - {rule: fixed != name, code: fixed_is_name}
 """
 
 STRANGERS = """\
