@@ -183,7 +183,7 @@ def _commands(aviary: Aviary) -> dict[str, bytes]:
     config = ("-c", str(aviary.folder.config))
     commands = (
         ("check", "--explain", *config),
-        ("violations", "tail", "--count", "0", *config),
+        ("violations", "tail", "--count", "1000", *config),
         ("violations", "stats", *config),
         ("topics", "show", *config),
         ("keys", "list", *config),
