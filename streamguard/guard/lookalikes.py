@@ -46,7 +46,9 @@ class Traces:
         numbered = b"0" * 9 in raw.translate(_TO_ZERO, _BETWEEN_DIGITS)
         self.text = text
         self.numbers = [found.span() for found in _NUMBER.finditer(text)] if numbered else []
-        self.card_lengths = [found.span() for found in _CARD_LENGTH.finditer(text)] if numbered else []
+        self.card_lengths = [
+            found.span() for number in self.numbers for found in _CARD_LENGTH.finditer(text, *number)
+        ]
         self.long_word = b"1" * 15 in raw.translate(_TO_ONE)
         self.dotted = text.count(".") > 2 and b"..." in raw.translate(None, _DIGITS)
         self.colons = "::" in text or (text.count(":") > 6 and b":::::::" in raw.translate(None, _HEX))
