@@ -59,7 +59,7 @@ def filter_lines(
     progress: Annotated[
         bool | None,
         typer.Option(
-            "--progress/--no-progress", help="Default: when stderr is a terminal and stdout is not."
+            "--progress/--no-progress", help="Default: when nothing else is written to the terminal."
         ),
     ] = None,
 ) -> None:
@@ -85,7 +85,8 @@ def filter_lines(
                 raise UsageError("--violations names the input itself.", "Name another file.")
             rejects = stack.enter_context(_open(violations, "wb"))
         run = _Run(guard, source, sys.stdout.buffer, rejects)
-        if sys.stderr.isatty() and not sys.stdout.isatty() if progress is None else progress:
+        watched = sys.stderr.isatty() and not sys.stdout.isatty() and violations is not None
+        if watched if progress is None else progress:
             stack.enter_context(run.show_progress())
         code = run.to_the_end()
     run.sum_up()
