@@ -179,7 +179,7 @@ def _on_uncaught(kind: type[BaseException], error: BaseException, traceback: Tra
 
 
 def _on_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
-    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit | asyncio.CancelledError):
         _log.error("python.uncaught_in_thread", error=args.exc_value)
 
 
