@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, Final
@@ -39,7 +40,7 @@ POOL_MORE: Final = 8
 """Connections beyond these in a rush of reveals; they are closed when they come back."""
 
 _SSL_MODES: Final = ("disable", "require", "verify-ca", "verify-full")
-_TLS_OPTIONS: Final = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey"})
+_OPTIONS: Final = frozenset({"host", "sslmode", "sslrootcert", "sslcert", "sslkey"})
 _PORT: Final = 5432
 
 
@@ -82,13 +83,30 @@ class PostgresDatabase(Database):
 
 
 class _Connection(pg8000.Connection):  # type: ignore[misc]  # the driver has no types
-    """The driver's connection, which lets an error of the socket through as it is while it waits for an answer."""
+    """The driver's connection: errors of the socket are as its others, and closing leaves nothing and raises none."""
+
+    _sock: Any = None
+    _usock: Any = None
+
+    def __init__(self, **arguments: Any) -> None:
+        try:
+            super().__init__(**arguments)
+        except BaseException:
+            self.close()
+            raise
 
     def handle_messages(self, context: Any) -> None:
         try:
             super().handle_messages(context)
         except OSError:
             raise pg8000.InterfaceError("network error") from None
+
+    def close(self) -> None:
+        stream = self._sock
+        with suppress(pg8000.Error, OSError):
+            super().close()
+        with suppress(OSError, AttributeError):
+            stream.close()  # or what could not be sent is tried once more when the object goes
 
 
 # -- The address -----------------------------------------------------------------------------------------------------
@@ -100,11 +118,15 @@ def _arguments(url: URL) -> dict[str, Any]:
         raise ConfigError(
             "The store's address names another driver than ours, pg8000.", "Begin it with postgresql://"
         )
-    options = {name: value for name, value in url.query.items() if isinstance(value, str)}
-    if unknown := url.query.keys() - {"host", *_TLS_OPTIONS}:
+    if unknown := url.query.keys() - _OPTIONS:
         raise ConfigError(
             f"The store's address has an option that is not known: {min(unknown)}.",
-            f"Known are host, {', '.join(sorted(_TLS_OPTIONS))}.",
+            f"Known are {', '.join(sorted(_OPTIONS))}.",
+        )
+    options = {name: value for name, value in url.query.items() if isinstance(value, str)}
+    if repeated := url.query.keys() - options.keys():
+        raise ConfigError(
+            f"An option of the store's address is said more than once: {min(repeated)}.", "Keep one."
         )
     host = url.host or options.get("host") or "localhost"
     if not url.username or not url.database:
@@ -125,7 +147,7 @@ def _arguments(url: URL) -> dict[str, Any]:
 
 
 def _tls(host: str, options: Mapping[str, str]) -> ssl.SSLContext | bool:
-    mode = options.get("sslmode") or ("disable" if _is_here(host) and not options else "verify-full")
+    mode = options.get("sslmode", "disable" if _is_here(host) and not options else "verify-full")
     if mode not in _SSL_MODES:
         raise ConfigError(
             "The store's address has an 'sslmode' that is not known.", f"Known are {', '.join(_SSL_MODES)}."
