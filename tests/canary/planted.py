@@ -11,7 +11,7 @@ from tests.markers import marked
 
 Headers = list[tuple[str, bytes | None]]
 
-CARD = "4929104838291734"
+CARD = "4929104838291730"  # Luhn's digit is right
 PHONE = "+441632960427"
 ADDRESS = "10.221.52.176"
 MOMENT = "1984-02-11T03:14:15.926535Z"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.markers import STEM, Search, marked, sites
 
 SEARCH = Search()
-NUMBER = "4929104838291734"
+NUMBER = "4929104838291730"
 
 SPELLINGS = {
     "plain": str.encode,
