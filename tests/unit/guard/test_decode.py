@@ -57,6 +57,8 @@ def test_refused(value, code):
         (b'{"a":18446744073709551615}', {"a": 2**64 - 1}),
         (b'{"a":-9223372036854775808}', {"a": -(2**63)}),
         (b'{"a":"18446744073709551616999"}', {"a": "18446744073709551616999"}),
+        (b'{"a":0.1234567890123456789012}', {"a": 0.1234567890123456789012}),
+        (b'{"a":1e0000000000000000000001}', {"a": 10.0}),
         (b'{"a":"\\"18446744073709551616"}', {"a": '"18446744073709551616'}),
         (b'{"a":1234567890123456789012.5}', {"a": 1234567890123456789012.5}),
         (b'{"a":10.00}', {"a": 10.0}),
@@ -105,3 +107,18 @@ def test_depth(document):
 def test_nothing_raises(value):
     batch = decoded(value)
     assert bool(batch.findings) != bool(batch.live)
+
+
+# Megabytes of which each character could begin a number or a string: read once it takes a moment, read anew from each
+# character it takes days, and the lane would never come back.
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b'{"a":0.' + b"1" * 4_000_000 + b"e1}", None),
+        (b'\\"' * 2_000_000, "decode.json"),
+        (b'\\"' * 2_000_000 + b"\\", "decode.json"),
+    ],
+    ids=["digits", "quotes", "quotes and an escape"],
+)
+def test_nothing_is_read_twice(value, code):
+    assert codes(decoded(value, max_bytes=2**23)) == ([code] if code else [])
