@@ -45,7 +45,7 @@ def demo(
 
     logs.setup("text", "error")
     console, loaded, tally = Console(), find_policy(), Tally()
-    watched = console.is_terminal
+    watched = console.is_terminal and not console.is_dumb_terminal
     with Terminal(console, Screen(loaded, tally)) if watched else Lines(console, tally) as stage:
         play = Play(loaded, Orders(seed, faults), tally, stage)
         lasted = play.run(seconds=seconds or (math.inf if watched else _UNWATCHED_SECONDS), rate=rate)

@@ -52,7 +52,7 @@ class Play:
         self._stop = threading.Event()
 
     def run(self, *, seconds: float, rate: float) -> float:
-        """Play for so many seconds, or until SIGINT or SIGTERM; returns for how long orders were sent.
+        """Play for so many seconds, or until a signal; returns for how long orders were sent.
 
         Raises StreamGuardError when the broker or the service fails.
         """
@@ -126,8 +126,9 @@ def _output(message: Message) -> Output:
 
 @contextmanager
 def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the demo in good order."""
-    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Have Ctrl-C, SIGTERM and a terminal that is closed end the demo in good order."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
     try:
         yield
     finally:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import repeat
 from typing import Any, Final
 
 import orjson
@@ -27,6 +28,7 @@ Step = Callable[[list[Any]], list[Any]]
 """A column of any values, `_MISSING` among them, to a column of the same length."""
 
 _MISSING: Final = object()
+_TEXT: Final = {str}
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,19}")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _BOOLEANS: Final = {"true": True, "false": False}
@@ -51,38 +53,37 @@ class Clean:
         """Change the documents of live rows in place."""
         documents = [batch.documents[row] for row in batch.live]
         for (*above, last), steps in self.columns:
-            places = _places(documents, above, last)
-            values = [_at(holder, key) for holder, key in places]
+            holders, keys, values = _gather(_nodes(documents, above), last)
             cleaned = values
             for step in steps:
                 cleaned = step(cleaned)
-            for (holder, key), before, after in zip(places, values, cleaned, strict=True):
+            for holder, key, before, after in zip(holders, keys, values, cleaned, strict=False):
                 if after is not before:
                     holder[key] = after
 
 
-def _places(documents: list[Any], above: Sequence[Segment], last: Segment) -> list[tuple[Any, Any]]:
-    """Containers and keys of a path. Other shapes are passed over: judging them is the validation's business."""
+def _nodes(documents: list[Any], above: Sequence[Segment]) -> list[Any]:
+    """What stands at a path. Other shapes are passed over: judging them is the validation's business."""
     nodes = documents
     for step in above:
-        nodes = [holder[key] for node in nodes for holder, key in _steps(node, step) if _has(holder, key)]
-    return [place for node in nodes for place in _steps(node, last)]
+        if isinstance(step, str):
+            nodes = [node[step] for node in nodes if isinstance(node, dict) and step in node]
+        else:
+            _, _, nodes = _gather(nodes, step)
+    return nodes
 
 
-def _steps(node: Any, step: Segment) -> list[tuple[Any, Any]]:
+def _gather(nodes: list[Any], step: Segment) -> tuple[list[Any], Iterable[Any], list[Any]]:
+    """Containers, their keys, and the values there, `_MISSING` where an object lacks the name."""
+    if isinstance(step, str):
+        objects = [node for node in nodes if isinstance(node, dict)]
+        return objects, repeat(step), [node.get(step, _MISSING) for node in objects]
+    places: list[tuple[Any, Any]]
     if step is Wild.EACH:
-        return [(node, index) for index in range(len(node))] if isinstance(node, list) else []
-    if not isinstance(node, dict):
-        return []
-    return [(node, name) for name in node] if step is Wild.ANY else [(node, step)]
-
-
-def _has(holder: Any, key: Any) -> bool:
-    return isinstance(holder, list) or key in holder
-
-
-def _at(holder: Any, key: Any) -> Any:
-    return holder[key] if _has(holder, key) else _MISSING
+        places = [(node, index) for node in nodes if isinstance(node, list) for index in range(len(node))]
+    else:
+        places = [(node, name) for node in nodes if isinstance(node, dict) for name in node]
+    return [node for node, _ in places], [key for _, key in places], [node[key] for node, key in places]
 
 
 def _compile(step: CleanStep, path: Path, types: Types) -> Step:
@@ -136,7 +137,13 @@ def _each(function: Callable[[Any], Any], column: list[Any]) -> list[Any]:
 
 def _text(function: Callable[[str], str]) -> Step:
     """A step that changes texts and leaves everything else."""
-    return lambda column: [function(value) if isinstance(value, str) else value for value in column]
+
+    def step(column: list[Any]) -> list[Any]:
+        if set(map(type, column)) == _TEXT:
+            return list(map(function, column))
+        return [function(value) if isinstance(value, str) else value for value in column]
+
+    return step
 
 
 def _collapse(text: str) -> str:
