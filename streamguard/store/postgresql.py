@@ -7,9 +7,11 @@ Connections are encrypted, and the server's certificate verified, unless the ser
 from __future__ import annotations
 
 import os
+import socket
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, Final
@@ -55,7 +57,7 @@ class PostgresDatabase(Database):
 
         `patience` is for how many seconds one statement may take.
         """
-        return cls(_engine(_arguments(url), patience))
+        return cls(_engine(_target(url), patience))
 
     def before_tables(self) -> None:
         """Names of elements and people can be in any script."""
@@ -112,8 +114,16 @@ class _Connection(pg8000.Connection):  # type: ignore[misc]  # the driver has no
 # -- The address -----------------------------------------------------------------------------------------------------
 
 
-def _arguments(url: URL) -> dict[str, Any]:
-    """What the driver is connected with. The words of the address are those of libpq."""
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where the server is (host and port, or the path of its socket), and what the driver is to say there."""
+
+    address: str | tuple[str, int]
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
+def _target(url: URL) -> _Target:
+    """The words of the address are those of libpq."""
     if url.drivername not in {"postgresql", "postgresql+pg8000"}:
         raise ConfigError(
             "The store's address names another driver than ours, pg8000.", "Begin it with postgresql://"
@@ -134,7 +144,7 @@ def _arguments(url: URL) -> dict[str, Any]:
             "The store's address names no user or no database.",
             "Write it like postgresql://user:password@host/database.",
         )
-    arguments: dict[str, Any] = {
+    arguments = {
         "user": url.username,
         "password": url.password,
         "database": url.database,
@@ -142,8 +152,8 @@ def _arguments(url: URL) -> dict[str, Any]:
     }
     port = url.port or _PORT
     if host.startswith("/"):
-        return {**arguments, "unix_sock": f"{host}/.s.PGSQL.{port}", "ssl_context": False}
-    return {**arguments, "host": host, "port": port, "ssl_context": _tls(host, options)}
+        return _Target(f"{host}/.s.PGSQL.{port}", {**arguments, "ssl_context": False})
+    return _Target((host, port), {**arguments, "host": host, "ssl_context": _tls(host, options)})
 
 
 def _tls(host: str, options: Mapping[str, str]) -> ssl.SSLContext | bool:
@@ -179,11 +189,11 @@ def _is_here(host: str) -> bool:
 # -- The pool --------------------------------------------------------------------------------------------------------
 
 
-def _engine(arguments: Mapping[str, Any], patience: float) -> Engine:
+def _engine(target: _Target, patience: float) -> Engine:
     engine = create_engine(
         "postgresql+pg8000://",
         hide_parameters=True,
-        creator=lambda: _connect(arguments, patience),
+        creator=lambda: _connect(target, patience),
         pool_size=POOL_SIZE,
         max_overflow=POOL_MORE,
         pool_timeout=ANSWER_SECONDS,
@@ -197,22 +207,41 @@ def _engine(arguments: Mapping[str, Any], patience: float) -> Engine:
     return engine
 
 
-def _connect(arguments: Mapping[str, Any], patience: float) -> _Connection:
+def _connect(target: _Target, patience: float) -> _Connection:
     try:
-        # The server gives up first, and says why.
-        connection = _Connection(timeout=patience + 1, **arguments)
+        link = _dial(target.address, patience + 1)  # the server gives up first, and says why
+        with _closed_on_error(link):
+            connection = _Connection(sock=link, **target.arguments)
     except pg8000.Error:
         raise
     except ssl.SSLCertVerificationError:
         raise pg8000.InterfaceError("untrusted") from None
     except Exception:  # noqa: BLE001 - of the socket, or of a driver that something else than PostgreSQL has answered
         raise pg8000.InterfaceError("network error") from None
-    try:
+    with _closed_on_error(connection):
         _set_up(connection, patience)
-    except BaseException:
-        connection.close()
-        raise
     return connection
+
+
+def _dial(address: str | tuple[str, int], silence: float) -> socket.socket:
+    if isinstance(address, tuple):
+        link = socket.create_connection(address, silence)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return link
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(silence)
+    with _closed_on_error(link):
+        link.connect(address)
+    return link
+
+
+@contextmanager
+def _closed_on_error(thing: socket.socket | _Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        thing.close()
+        raise
 
 
 _SETTINGS: Final = """

@@ -11,33 +11,38 @@ from streamguard.errors import ConfigError
 from streamguard.store import postgresql
 
 
+def target(url):
+    return postgresql._target(make_url(url))
+
+
 def arguments(url):
-    return postgresql._arguments(make_url(url))
+    return target(url).arguments
 
 
 def test_an_address_in_full():
-    given = arguments("postgresql://us%40er:p%2Fw%40rd@db.example.com:6432/guard?sslmode=disable")
-    assert given == {
+    given = target("postgresql://us%40er:p%2Fw%40rd@db.example.com:6432/guard?sslmode=disable")
+    assert given.address == ("db.example.com", 6432)
+    assert given.arguments == {
         "user": "us@er",
         "password": "p/w@rd",
         "host": "db.example.com",
-        "port": 6432,
         "database": "guard",
         "application_name": "streamguard",
         "ssl_context": False,
     }
+    assert "p/w@rd" not in repr(given)
 
 
 def test_what_is_left_out():
-    given = arguments("postgresql://me@/guard")
-    assert (given["host"], given["port"], given["password"]) == ("localhost", 5432, None)
+    given = target("postgresql://me@/guard")
+    assert given.address == ("localhost", 5432)
+    assert given.arguments["password"] is None
 
 
 def test_a_socket_of_this_host():
-    given = arguments("postgresql://me@/guard?host=/run/postgresql")
-    assert given["unix_sock"] == "/run/postgresql/.s.PGSQL.5432"
-    assert given["ssl_context"] is False
-    assert "host" not in given
+    given = target("postgresql://me@/guard?host=/run/postgresql")
+    assert given.address == "/run/postgresql/.s.PGSQL.5432"
+    assert given.arguments["ssl_context"] is False
 
 
 @pytest.mark.parametrize("driver", ["postgresql", "postgresql+pg8000"])
