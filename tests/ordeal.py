@@ -213,7 +213,7 @@ class Ordeal:
                 assert self.service.stop() == 0, self.service.last_words()
             finally:
                 self.service.kill()
-        return self.site.close_books(lambda _: None)
+        return self.site.close_books()
 
     # -- What trials are made of -------------------------------------------------------------------------------------
 
