@@ -79,7 +79,7 @@ def test_it_runs_for_so_many_seconds_and_sums_up(temporary):
     assert left_behind(folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_good_order(temporary, number):
     folder, environment = temporary
     with subprocess.Popen(
