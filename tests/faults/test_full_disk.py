@@ -48,8 +48,7 @@ class SmallDisk:
         self._do(f"cp '{self.path}/{name}' '{to}'")
 
     def close(self) -> None:
-        self._shell.stdin.close()
-        self._shell.wait(10)
+        self._shell.communicate(timeout=10)
 
     def _do(self, command: str) -> list[str]:
         """Run a command in there; returns the lines it said."""
