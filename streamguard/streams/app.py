@@ -33,6 +33,8 @@ from streamguard.streams.web import serve
 log = logs.get(__name__)
 
 _STATUS_EVERY: Final = 1.0  # seconds between a child's reports to its parent
+_KEYS_DESTROYED_EVERY: Final = 3600.0  # seconds; what is due is due by the day
+
 # A Faust consumer that is stopped while it joins its group may lose its thread and wait 60 s for it (mode 0.7: seen
 # once in 24 stops). Once the lanes have ended there is nothing that it could lose.
 _FAUST_ENDS_WITHIN: Final = 2.0
@@ -123,6 +125,7 @@ class Process:
                 self._lifeline = await Lifeline.open(lifeline)
                 self._soon(self._listen(self._lifeline))
                 self._soon(self._report(self._lifeline))
+            self._soon(self._destroy_expired_keys())
             log.info("process.started", pid=os.getpid(), count=len(self._lanes.services))
             worker = asyncio.create_task(self._worker.start())
             worker.add_done_callback(lambda _: self._wake.set())
@@ -220,6 +223,15 @@ class Process:
             self._lanes.pause(command.policy)
         else:
             self._lanes.resume(command.policy)
+
+    async def _destroy_expired_keys(self) -> None:
+        """Keep what ``quarantine: {retain: …}`` promises: every process looks, and one finds what is due."""
+        while True:
+            try:
+                await asyncio.to_thread(self._prepared.keyring.destroy_expired)
+            except StreamGuardError as error:
+                log.warning("keys.not_destroyed", error=error)
+            await asyncio.sleep(_KEYS_DESTROYED_EVERY)
 
     # -- To and from the parent ----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streamguard.crypto.keyring import Keyring
+from streamguard.crypto.setup import open_kms
+from streamguard.errors import KeyMissingError
+from streamguard.policy.service import load_service
+from streamguard.store.store import open_store
 from tests.servers import Broker
 from tests.service import STREAMGUARD, Folder, Running, send, until
 
@@ -293,6 +299,20 @@ def test_what_the_control_topic_holds_that_is_no_command_is_passed_over(site):
         assert said.count(canary) == 1
         assert running.is_ready
         assert running.stop() == 0
+
+
+def test_quarantine_keys_are_destroyed_when_their_time_is_over(site):
+    loaded = load_service(site.folder.config)
+    store = open_store(loaded.store.url.get_secret_value())
+    long_ago = Keyring(store, open_kms(loaded.keys), now=lambda: datetime.now(UTC) - timedelta(days=20))
+    old = long_ago.quarantine("people", timedelta(days=14))
+    recent = site.folder.keyring().quarantine("people", timedelta(days=14))
+    with site.folder.running() as running:
+        until(lambda: "keys.destroyed" in running.said(), what="the destruction")
+        running.stop()
+    with pytest.raises(KeyMissingError, match="destroyed"):
+        site.folder.keyring().find(old.id)
+    assert site.folder.keyring().find(recent.id) == recent
 
 
 # -- When things go wrong --------------------------------------------------------------------------------------------
