@@ -60,6 +60,17 @@ class Folder:
         self.settings |= settings
         self.config.write_text(json.dumps(self.settings, indent=2))  # JSON is YAML
 
+    @contextmanager
+    def configured(self, **settings: Any) -> Iterator[None]:
+        """The service file with other sections, for a while."""
+        before = dict(self.settings)
+        self.configure(**settings)
+        try:
+            yield
+        finally:
+            self.settings = before
+            self.configure()
+
     def streamguard(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, here."""
         done = subprocess.run(
@@ -189,6 +200,17 @@ class Running:
             return self.process.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it goes on after {within:.0f} s; {self.last_words()}") from None
+
+    def assert_refused(self, *words: str, within: float = 40.0) -> None:
+        """It ends by itself, not well; it says these words, what happened and what to do, and nothing else."""
+        code, said = self.ended(within), self.said()
+        assert code == 1, said
+        for word in words:
+            assert word in said
+        assert "Traceback" not in said
+        assert "Exception" not in said
+        # Problems of a file have a line each; librdkafka may say what it met before we do.
+        assert len(said.splitlines()) <= 4, said
 
     def stop(self, within: float = 15.0) -> int:
         """SIGTERM, and its end; returns the exit code."""

@@ -9,22 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.ordeal import Site
-from tests.service import Running
 
 COUNT = 1_000
-
-
-@contextmanager
-def configured(site: Site, **settings: object) -> Iterator[None]:
-    """The service file with other sections, for a while."""
-    before = {name: site.folder.settings.get(name) for name in settings}
-    site.folder.configure(**settings)
-    try:
-        yield
-    finally:
-        for name in settings:
-            del site.folder.settings[name]
-        site.folder.configure(**{name: value for name, value in before.items() if value is not None})
 
 
 @contextmanager
@@ -63,7 +49,7 @@ def closed_port() -> int:
 @contextmanager
 def no_broker(site: Site) -> Iterator[list[str]]:
     address = f"127.0.0.1:{closed_port()}"
-    with configured(site, kafka={"bootstrap.servers": address}):
+    with site.folder.configured(kafka={"bootstrap.servers": address}):
         yield [f"No Kafka broker answers at {address}", "Check 'bootstrap.servers'"]
 
 
@@ -71,13 +57,13 @@ def no_broker(site: Site) -> Iterator[list[str]]:
 def another_protocol(site: Site) -> Iterator[list[str]]:
     """A broker that expects something else than TLS."""
     kafka = {**site.folder.settings["kafka"], "security.protocol": "SSL"}
-    with configured(site, kafka=kafka):
+    with site.folder.configured(kafka=kafka):
         yield [f"No Kafka broker answers at {site.bootstrap}", "'security.protocol' is the one of that port"]
 
 
 @contextmanager
 def port_taken(site: Site) -> Iterator[list[str]]:
-    with listening() as port, configured(site, web={"port": port}):
+    with listening() as port, site.folder.configured(web={"port": port}):
         yield [f"Port {port} on 127.0.0.1", "is taken by another process", "port 0 takes any free one"]
 
 
@@ -120,7 +106,7 @@ def bad_service_file(site: Site) -> Iterator[list[str]]:
 @contextmanager
 def property_of_ours(site: Site) -> Iterator[list[str]]:
     kafka = {**site.folder.settings["kafka"], "isolation.level": "read_uncommitted"}
-    with configured(site, kafka=kafka):
+    with site.folder.configured(kafka=kafka):
         yield [str(site.folder.config), "isolation.level", "1 error"]
 
 
@@ -151,14 +137,14 @@ def master_key_for_all_to_read(site: Site) -> Iterator[list[str]]:
 def store_is_something_else(site: Site) -> Iterator[list[str]]:
     store = site.folder.path / "other.db"
     store.write_text("This is a letter to a friend, and no database at all." * 100)
-    with configured(site, store={"url": f"sqlite:///{store}"}):
+    with site.folder.configured(store={"url": f"sqlite:///{store}"}):
         yield ["not a StreamGuard store", "Name another, or restore a backup"]
 
 
 @contextmanager
 def store_in_no_folder(site: Site) -> Iterator[list[str]]:
     store = site.folder.path / "nowhere" / "keys.db"
-    with configured(site, store={"url": f"sqlite:///{store}"}):
+    with site.folder.configured(store={"url": f"sqlite:///{store}"}):
         yield [f"The store {store} cannot be created", "Create its directory"]
 
 
@@ -170,19 +156,6 @@ FAULTS: tuple[Fault, ...] = (
 
 
 WITH_PROCESSES = (no_broker, port_taken, no_master_key)
-
-
-def assert_told(service: Running, words: list[str], *, within: float = 40) -> None:
-    """It ends by itself, not well, and says what is wrong and what to do, and nothing else."""
-    code = service.ended(within)
-    said = service.said()
-    assert code == 1, said
-    for word in words:
-        assert word in said
-    assert "Traceback" not in said
-    assert "Exception" not in said
-    # Problems of a file have a line each; before a broker's, librdkafka may say what it met.
-    assert len(said.splitlines()) <= 4, said
 
 
 @pytest.mark.timeout(400)
@@ -198,10 +171,10 @@ def test_each_fault_is_told_with_its_remedy_and_nothing_is_lost(kafka, tmp_path,
                 fault(site) as words,
                 site.folder.running("--processes", processes, wait=False) as service,
             ):
-                assert_told(service, words)
+                service.assert_refused(*words)
         with (
             subtests.test("told to machines"),
-            configured(site, log={"format": "json"}),
+            site.folder.configured(log={"format": "json"}),
             port_taken(site) as words,
             site.folder.running(wait=False) as service,
         ):
