@@ -21,8 +21,8 @@ _INTRODUCTION: Final = """\
 Every command and option, as `--help` of each tells it, with examples there. This page is made from the code, by
 `python -m tests.docs.commands`.
 
-Exit codes: 0 fine, 1 found problems, 2 wrong use. `--json` is for machines, and where stdout is piped it carries nothing
-but data. An error is one paragraph on stderr: what happened, and what to do.
+Exit codes: 0 fine, 1 found problems, 2 wrong use. `--json` is for machines. Where stdout is piped it carries data and
+nothing else. An error is one paragraph on stderr: what happened, and what to do.
 """
 
 

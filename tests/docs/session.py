@@ -5,7 +5,8 @@ How a block is read:
 - A line that begins with ``$`` is a command; it goes on through here-documents, and over lines that end in a backslash.
 - The lines after it are what it prints. ``…`` stands for anything within a line, and alone on a line for any lines.
 - A command fails when it ends with anything but 0, or but what its own comment says: ``# exit code 1``.
-- One that goes on running is left running once it has printed what is shown; ``^C`` among the lines is typed.
+- What does not end by itself is left running: a service once it is ready, others once they printed what is shown.
+  ``^C`` among the lines is typed. At the end of the page it is typed to all that still runs, which must end well.
 
 The blocks of a page share one folder and their variables, as in one shell. The folder is made as a fresh checkout, with
 the environment of this one. Ports are free ones, brokers have names of their own, and the commands in `BOUNDED` are
@@ -26,8 +27,10 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -40,18 +43,10 @@ BOUNDED: Final = {
     "scripts/test --lint": "bash -n scripts/test",
     "scripts/bench": "scripts/bench --help",
     "scripts/lock": "bash -n scripts/lock",
+    ".venv/bin/ruff check --fix . && .venv/bin/ruff format .": ".venv/bin/ruff check docs && .venv/bin/ruff format docs",
 }
 """Commands that take minutes, need a network or change files of the checkout, and what is run in their place."""
 
-_COPIED: Final = (
-    "policies",
-    "schemas",
-    "docs",
-    "deploy",
-    "streamguard.yaml",
-    "docker-compose.yml",
-    "Dockerfile",
-)
 _WIDTH: Final = 120
 _HEREDOC: Final = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 _EXIT_CODE: Final = re.compile(r"#\s*exit code (\d+)")
@@ -94,6 +89,11 @@ def typed(block: Block) -> list[Command]:
         else:
             raise AssertionError(f"{block}: a console block begins with a command, '$ …'")
     return found
+
+
+def unwritten(text: str, *shown: str) -> Command:
+    """A command that stands on no page."""
+    return Command(Block("command", 0, "console", (), ""), 0, text, list(shown))
 
 
 def _whole(line: str, following: Iterator[str]) -> str:
@@ -154,16 +154,14 @@ class Process:
         except OSError:  # the terminal is gone, as its last process is
             pass
 
-    def wait(self, shown: re.Pattern[str] | None = None, since: int = 0) -> bool:
-        """Wait for the end, or until what is shown has been printed; true when it ended."""
+    def wait(self, until: Callable[[], object] = lambda: False) -> None:
+        """Wait for the end, or until something else is true."""
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
             ended = self.process.poll() is not None
             self.read()
-            if ended:
-                return True
-            if shown is not None and shown.search(self.printed, since):
-                return False
+            if ended or until():
+                return
             time.sleep(0.02)
         raise AssertionError(f"not within {_SECONDS:.0f} s; until then it printed:\n{self.printed}")
 
@@ -206,8 +204,22 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for _command, process in self._running:
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self.interrupt()
+        finally:
+            for _command, process in self._running:
+                process.end()
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C to all that still runs, the latest first; it must end well."""
+        while self._running:
+            command, process = self._running[-1]
+            process.interrupt()
+            process.wait()
+            assert process.process.returncode == 0, f"{command}, after ^C:\n{process.printed}"
+            self._running.pop()
             process.end()
 
     def type(self, command: Command) -> str:
@@ -219,23 +231,24 @@ class Session:
         except AssertionError as failed:
             raise AssertionError(f"{command}\n{failed}") from None
         finally:
-            if not any(process is running for _, running in self._running):
+            if process not in [running for _, running in self._running]:
                 process.end()
 
     def _watch(self, command: Command, process: Process) -> str:
         shown = [] if _bare(command.text) in BOUNDED else command.shown
         seen = 0
         for part, interrupted in _parts(shown):
-            if not part and not interrupted:
-                continue
             wanted = pattern(part)
-            process.wait(wanted if part else None, seen)
-            found = wanted.search(process.printed, seen)
-            assert found, f"shown:\n{_text(part)}\nprinted:\n{process.printed[seen:]}"
-            seen = found.end()
+            if part:
+                process.wait(until=partial(_find, wanted, process, seen))
+                found = _find(wanted, process, seen)
+                assert found, f"shown:\n{_text(part)}\nprinted:\n{process.printed[seen:]}"
+                seen = found.end()
             if interrupted:
                 process.interrupt()
         if _goes_on(command.text) and "^C" not in shown:
+            if "streamguard run" in command.text:
+                process.wait(until=self._is_ready)
             assert process.process.poll() is None, f"it ended:\n{process.printed}"
             self._running.append((command, process))
             return process.printed
@@ -244,14 +257,17 @@ class Session:
         assert code == command.exit_code, f"exit code {code}, printed:\n{process.printed}"
         return process.printed
 
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     def _shell(self, text: str) -> str:
         """A command between the variables that earlier ones left and those that it leaves."""
         state = shlex.quote(str(self._state))
-        return (
-            f"set -a; [ ! -e {state} ] || . {state}; set -o pipefail\n"
-            f"trap 'export -p > {state}' EXIT\n"
-            f"{text}\n"
-        )
+        return f"set -a; [ ! -e {state} ] || . {state}\ntrap 'export -p > {state}' EXIT\n{text}\n"
 
     def _take_a_free_port(self) -> None:
         file = self.folder / "streamguard.yaml"
@@ -270,9 +286,13 @@ def _parts(shown: list[str]) -> list[tuple[list[str], bool]]:
     return parts
 
 
+def _find(wanted: re.Pattern[str], process: Process, since: int) -> re.Match[str] | None:
+    return wanted.search(process.printed, since)
+
+
 def _goes_on(text: str) -> bool:
     """Commands that do not end by themselves."""
-    return bool(re.search(r"streamguard run\b|violations tail\b.*--follow", text))
+    return bool(re.search(r"streamguard (run\b|demo$|violations tail\b.*(--follow|-f\b))", text))
 
 
 def _bare(text: str) -> str:
@@ -291,15 +311,12 @@ def _free_port() -> int:
 
 
 def _checkout(folder: Path) -> None:
-    """The files that people work with, and this checkout's own scripts, which set up and start nothing twice."""
-    folder.mkdir()
-    for name in _COPIED:
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    """A copy of the files, with this checkout's own environment and scripts: nothing is set up or started twice."""
+    shutil.copytree(
+        ROOT, folder, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.db*", "*.key", "keys")
+    )
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    (folder / "scripts").mkdir()
     for script in (ROOT / "scripts").iterdir():
-        if os.access(script, os.X_OK):
+        if script.is_file() and os.access(script, os.X_OK):
             place = folder / "scripts" / script.name
             place.write_text(f'#!/bin/sh\nexec {shlex.quote(str(script))} "$@"\n')
-            place.chmod(0o755)

@@ -27,7 +27,7 @@ from streamguard.policy.service import load_service
 from streamguard.transforms.register import register
 from tests.docs import commands, vocabulary
 from tests.docs.pages import DOCS, ROOT, Block, Page, page, pages
-from tests.docs.session import Session, typed
+from tests.docs.session import Session, typed, unwritten
 from tests.servers import Broker
 
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
@@ -153,9 +153,21 @@ def sessions(*, on_kafka: bool) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("blocks", found, ids=lambda blocks: blocks[0].page)
 
 
+BEFORE: Final = {
+    "README.md": """\
+$ export KAFKA_BOOTSTRAP=$(scripts/kafka start)
+$ for topic in orders payments encounters; do scripts/kafka-tool topics --create --topic $topic; done
+$ echo '{"event_id": 7}' | scripts/kafka-tool produce --topic orders
+$ streamguard keys init
+"""
+}
+"""What a page takes for granted."""
+
+
 def run_session(session: Session, blocks: list[Block]) -> None:
+    name = blocks[0].page
     with session:
-        for block in blocks:
+        for block in [Block(name, 0, "console", (), BEFORE.get(name, "")), *blocks]:
             for command in typed(block):
                 session.type(command)
 
@@ -171,9 +183,8 @@ def test_commands_do_what_their_page_shows(blocks: list[Block], tmp_path: Path):
 def test_commands_on_kafka_do_what_their_page_shows(
     blocks: list[Block], tmp_path: Path, start_broker: Callable[[], Broker]
 ):
-    broker = (
-        start_broker()
-    )  # the page starts one itself: it finds this one running, which is removed afterwards
+    # The page starts a broker itself, and finds this one running, which is removed afterwards.
+    broker = start_broker()
     run_session(Session(tmp_path / "streamguard", {"STREAMGUARD_KAFKA_NAME": broker.name}), blocks)
 
 
@@ -182,9 +193,9 @@ COMPOSE: Final = yaml((ROOT / "docker-compose.yml").read_text())
 
 def check_docker(block: Block, _: Path) -> None:
     """There is no container engine here: commands are held against docker-compose.yml and the parser of ours."""
-    for command in typed(block):
-        words = shlex.split(command.text, comments=True)
-        assert words[:2] == ["docker", "compose"], command
+    for each in typed(block):
+        words = shlex.split(each.text, comments=True)
+        assert words[:2] == ["docker", "compose"], each
         check_compose(*words[2:])
 
 
@@ -228,17 +239,79 @@ EXAMPLES: Final = [
     for words, command in commands.commands().items()
     for example in commands.examples(command)
 ]
-ON_KAFKA: Final = ("run", "topics show", "topics create", "control", "violations", "demo")
-# What the examples speak of, which a person has and a test must make.
-PREPARATION: Final = """\
-$ streamguard keys init
-$ streamguard keys init --file keys/master.key
-$ cat streamguard.key keys/master.key > both && cp both streamguard.key && mv both keys/master.key
-$ cp streamguard.yaml prod.yaml
-$ python -c 'from tests.docs.sample import orders; orders(50)' > orders.ndjson
-$ streamguard filter policies/orders.yaml orders.ndjson -c streamguard.yaml > clean.ndjson
-$ grep -o 'sg1[.]e[.][A-Za-z0-9_.-]*' clean.ndjson > tokens.txt
+ON_KAFKA: Final = ("topics create", "topics show", "run", "control", "violations")
+"""Commands that speak to a broker, in an order in which they make sense."""
+
+# What the examples take for granted: a service file and orders; one master key in both places; tokens.
+ORDERS: Final = """\
+$ echo 'kafka: {bootstrap.servers: localhost:9092}' | tee prod.yaml > streamguard.yaml
+$ python -c 'from itertools import islice; from streamguard.demo.sample import Orders; \\
+print(*(order.value.decode() for order in islice(Orders(faults=0), 50)), sep="\\n")' > orders.ndjson
 """
+KEYS: Final = """\
+$ cat streamguard.key keys/master.key > both; cp both streamguard.key; mv both keys/master.key; chmod 600 *.key keys/*
+"""
+TOKENS: Final = """\
+$ grep --only-matching 'sg1[.]e[.][A-Za-z0-9_.-]*' clean.ndjson > tokens.txt
+"""
+
+
+def examples_of(*names: str) -> list[str]:
+    return [example for name in names for words, example in EXAMPLES if f"{words} ".startswith(f"{name} ")]
+
+
+def type_lines(session: Session, lines: str) -> None:
+    for each in typed(Block("the examples' preparation", 0, "console", (), lines)):
+        session.type(each)
+
+
+def as_here(example: str, folder: Path) -> str:
+    """An example without the programs of others, and with a token of this place."""
+    ours = re.sub(r" \| jq .*", "", re.sub(r"^kcat [^|]*", "cat orders.ndjson ", example))
+    if "b64..." in ours:
+        token = (folder / "tokens.txt").read_text().split()[0]
+        ours = re.sub(r"sg1\.\S+\.b64\.\.\.", token, ours)
+    return ours
+
+
+@pytest.mark.timeout(300)
+def test_examples_of_help_texts_run(tmp_path: Path):
+    folder = tmp_path / "streamguard"
+    with Session(folder) as session:
+        type_lines(session, ORDERS)
+        for name in (
+            "keys init",
+            KEYS,
+            "schema",
+            "check",
+            "test",
+            "filter",
+            TOKENS,
+            "keys list",
+            "reveal",
+            "demo",
+        ):
+            if name.startswith("$"):
+                type_lines(session, name)
+            for example in examples_of(name):
+                session.type(unwritten(as_here(example, folder)))
+
+
+@pytest.mark.timeout(600)
+def test_examples_of_help_texts_run_on_kafka(tmp_path: Path, start_broker: Callable[[], Broker]):
+    broker = start_broker()
+    folder = tmp_path / "streamguard"
+    with Session(folder, {"STREAMGUARD_KAFKA_NAME": broker.name}) as session:
+        type_lines(session, BEFORE["README.md"] + "$ cp streamguard.yaml prod.yaml\n")
+        for example in examples_of(*ON_KAFKA):
+            shown = ("… orders/…",) if example.endswith("tail -f") else ()
+            session.type(unwritten(as_here(example, folder), *shown))
+            session.interrupt()
+
+
+def test_no_example_is_left_out():
+    names = ("keys init", "schema", "check", "test", "filter", "keys list", "reveal", "demo", *ON_KAFKA)
+    assert sorted(examples_of(*names)) == sorted(example for _, example in EXAMPLES)
 
 
 def test_every_command_has_examples_that_parse():
@@ -314,19 +387,10 @@ def test_every_transform_that_is_mentioned_takes_its_options(each: Page):
 
 def rules(each: Page) -> Iterator[Rule]:
     """What stands between back-ticks and is a verb with options."""
+    verbs = "|".join(register())
     for text in each.code:
-        written = as_yaml(text)
-        if isinstance(written, dict):
-            verbs = [name for name in written if name in register()]
-            if verbs and isinstance(written[verbs[0]], dict):
-                yield Rule.model_validate(written)
-
-
-def as_yaml(text: str) -> Any:
-    try:
-        return yaml(text)
-    except Exception:  # noqa: BLE001 - most of what stands between back-ticks is something else
-        return None
+        if re.fullmatch(rf"\{{?({verbs}): \{{.*\}}.*", text):
+            yield Rule.model_validate(yaml(text))
 
 
 def test_every_environment_variable_that_is_mentioned_is_read():

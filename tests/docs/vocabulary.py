@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from typing import Final
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -25,9 +26,10 @@ def is_code(text: str) -> bool:
     return _CODE.fullmatch(text) is not None
 
 
-def codes() -> set[str]:
+@cache
+def codes() -> frozenset[str]:
     """Every violation code that StreamGuard itself can write, with the families that are open."""
-    return (
+    return frozenset(
         _written()
         | {f"schema.{keyword}" for keyword in json_schema.MESSAGES}
         | {f"inspect.{code}" for code in lookalikes.MESSAGES}
