@@ -39,6 +39,7 @@ from streamguard.cli import (  # noqa: E402
     reveal,  # noqa: F401
     run,  # noqa: F401
     schema,  # noqa: F401
+    store,  # noqa: F401
     test,  # noqa: F401
     topics,  # noqa: F401
     violations,  # noqa: F401

@@ -40,8 +40,11 @@ class Database(ABC):
     That is `KeysUnavailableError`; until the database is `opened`, what does not mend itself is a `ConfigError`.
     """
 
-    upgraded_on_open: ClassVar[bool]
-    """Whether opening brings older tables up to date; otherwise people say when."""
+    name: ClassVar[str]
+    """What it is called."""
+
+    shared: ClassVar[bool]
+    """Whether other hosts use it too. Then people say when older tables are upgraded; otherwise opening does that."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

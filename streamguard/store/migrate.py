@@ -38,7 +38,7 @@ def prepare(database: Database, *, create: bool) -> None:
             "There are no StreamGuard tables in the store.",
             "Name the one that the service keeps its keys in.",
         )
-    if found is not None and not (create and database.upgraded_on_open):
+    if found is not None and (database.shared or not create):
         raise ConfigError(
             "The store has the tables of an older StreamGuard.",
             "Back it up, and run: streamguard store upgrade",

@@ -49,7 +49,8 @@ _PORT: Final = 5432
 class PostgresDatabase(Database):
     """A database on a PostgreSQL server."""
 
-    upgraded_on_open = False
+    name = "PostgreSQL"
+    shared = True
 
     @classmethod
     def at(cls, url: URL, *, patience: float = ANSWER_SECONDS) -> PostgresDatabase:

@@ -30,7 +30,8 @@ _PRAGMAS: Final = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 class SqliteDatabase(Database):
     """A file, or the memory of this process."""
 
-    upgraded_on_open = True
+    name = "SQLite"
+    shared = False
 
     @classmethod
     def in_memory(cls) -> SqliteDatabase:
