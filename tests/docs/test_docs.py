@@ -288,6 +288,8 @@ def test_examples_of_help_texts_run(tmp_path: Path):
             "filter",
             TOKENS,
             "keys list",
+            "store upgrade",
+            "store status",
             "reveal",
             "demo",
         ):
@@ -310,7 +312,18 @@ def test_examples_of_help_texts_run_on_kafka(tmp_path: Path, start_broker: Calla
 
 
 def test_no_example_is_left_out():
-    names = ("keys init", "schema", "check", "test", "filter", "keys list", "reveal", "demo", *ON_KAFKA)
+    names = (
+        "keys init",
+        "schema",
+        "check",
+        "test",
+        "filter",
+        "keys list",
+        "store",
+        "reveal",
+        "demo",
+        *ON_KAFKA,
+    )
     assert sorted(examples_of(*names)) == sorted(example for _, example in EXAMPLES)
 
 
