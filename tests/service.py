@@ -206,9 +206,9 @@ class Running:
         code, said = self.ended(within), self.said()
         assert code == 1, said
         for word in words:
-            assert word in said
-        assert "Traceback" not in said
-        assert "Exception" not in said
+            assert word in said, f"'{word}' is not in:\n{said}"
+        assert "Traceback" not in said, said
+        assert "Exception" not in said, said
         # Problems of a file have a line each; librdkafka may say what it met before we do.
         assert len(said.splitlines()) <= 4, said
 
