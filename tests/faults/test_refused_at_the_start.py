@@ -72,8 +72,8 @@ def no_such_topic(site: Site) -> Iterator[list[str]]:
     policy = site.folder.path / "policies" / "orders.yaml"
     with rewritten(policy, policy.read_text().replace(site.topic, "nobody-made-this-topic")):
         yield [
-            "The topic 'nobody-made-this-topic' does not exist",
-            "Create it, or mend the name in the policy",
+            "The topic 'nobody-made-this-topic' of policy 'orders' does not exist",
+            "Create it, or mend 'topic' in the policy",
         ]
 
 
