@@ -286,6 +286,7 @@ class Writer:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
+                "log_level": 0,
                 "transactional.id": f"writer-of-{topic}",
                 "compression.type": "lz4",
                 "linger.ms": 20,

@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
@@ -50,15 +50,12 @@ class Site:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             **settings,
         )
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        self._watcher = Consumer(
-            # Not held up by open transactions: this is about progress, not about truth.
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": f"{self.topic}.orders",
-                "isolation.level": "read_uncommitted",
-            }
-        )
+        # A broker that is away is what some tests are about: no need to print it.
+        quiet = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._admin = AdminClient(quiet)
+        # Not held up by open transactions: it is about progress, not about truth.
+        group = {"group.id": f"{self.topic}.orders", "isolation.level": "read_uncommitted"}
+        self._watcher = Consumer(quiet | group)
 
     def create_topics(self) -> None:
         """The source, and the clean topic with a limit that some records exceed; the service makes the other."""
@@ -85,9 +82,17 @@ class Site:
         Writer(self.bootstrap, self.topic, self.load).write(count)
 
     def committed(self) -> int:
-        """Offsets behind the service, over all partitions."""
+        """Offsets behind the service, over all partitions; waits for a broker that has just come back."""
         wanted = [TopicPartition(self.topic, partition) for partition in range(self.partitions)]
-        return sum(max(0, found.offset) for found in self._watcher.committed(wanted, timeout=30))
+        deadline = time.monotonic() + _QUIET
+        while True:
+            try:
+                found = self._watcher.committed(wanted, timeout=30)
+                return sum(max(0, where.offset) for where in found)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def end(self) -> int:
         """Offsets that the source has, over all partitions."""
