@@ -295,7 +295,7 @@ def _state(cause: BaseException) -> str:
 _GRANT: Final = "Let its owner run: streamguard store upgrade. The service itself needs no more than "
 _USAGE: Final = Failure(
     "The store's user may not do this in its database.",
-    f"{_GRANT}SELECT, INSERT, UPDATE and DELETE on the tables.",
+    f"{_GRANT}SELECT, INSERT and UPDATE on the tables.",
     lasts=True,
 )
 _REFUSED: Final = Failure(

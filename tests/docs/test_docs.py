@@ -37,6 +37,8 @@ ELSEWHERE: Final = {
     ("docs/keys.md", "yaml"): "tests/unit/cli/test_keys_page.py",
     ("docs/policy.md", "text"): "tests/unit/guard/test_policy_page.py",
     ("docs/policy.md", "yaml test"): "tests/unit/guard/test_policy_page.py",
+    ("docs/store.md", "sh"): "tests/integration/test_store_page.py",
+    ("docs/store.md", "sql"): "tests/integration/test_store_page.py",
     ("docs/transforms.md", "toml"): "tests/unit/transforms/test_documentation.py",
     ("docs/transforms.md", "python"): "tests/unit/transforms/test_documentation.py",
     ("docs/wire-format.md", ""): "tests/unit/crypto/test_wire_format_page.py",

@@ -125,7 +125,7 @@ def test_a_user_that_may_use_the_tables_and_nothing_more(plain_user, postgres_ur
     with opened(postgres_url):
         name = make_url(plain_user).username
         execute(
-            postgres_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}"
+            postgres_url, f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {name}"
         )
     with opened(plain_user) as store:
         assert store.keys.add(ROW)
