@@ -4,14 +4,19 @@
 subtree, a recursion, a map whose property names are data), the leaf is `free`: only a transform that takes
 the whole value can guard it. A map whose names are limited by ``patternProperties`` or ``propertyNames`` has
 leaves below ``*``.
+
+What is read here must never be narrower than what the validator lets pass. Drafts differ in what they heed, so where
+that matters the validator itself is asked (`Schema._rejects`), and alternatives count as all that they allow together.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+from urllib.parse import unquote
 
 import jsonschema_rs
 
@@ -21,11 +26,18 @@ from streamguard.policy.paths import Path, Segment, Wild
 SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean"})
 ALL_TYPES: Final = SCALAR_TYPES | {"null", "object", "array"}
 
-_IN_PLACE_LISTS: Final = ("allOf", "anyOf", "oneOf")
-_IN_PLACE: Final = ("then", "else")
+_CHOICES: Final = ("anyOf", "oneOf")
+_CONDITIONS: Final = ("then", "else")
 _BRANCHING: Final = frozenset(
-    {"anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"}
+    {"allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"}
 )
+# Keywords that say nothing about what is valid.
+_NOTES: Final = frozenset(
+    {"title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+)
+_OTHER_NAMES: Final = ("additionalProperties", "unevaluatedProperties")
+_OTHER_ELEMENTS: Final = ("additionalItems", "unevaluatedItems")
+_PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 
 Node = dict[str, Any]
 
@@ -34,8 +46,8 @@ Node = dict[str, Any]
 class Leaf:
     """One place of the schema that holds a value: its JSON types without ``null``, and what else narrows it.
 
-    `free` is true where objects or arrays of undeclared shape may stand. `required` is true when every valid document
-    has it. `description` is the schema author's own text.
+    `enum` and `format` hold for every value that may stand there, or are empty. `free` is true where objects or arrays
+    of undeclared shape may stand. `description` is the schema author's own text.
     """
 
     path: Path
@@ -56,6 +68,7 @@ class Schema:
         self.document = document
         self._validator = _compile(document)
         self.is_valid: Callable[[Any], bool] = self._validator.is_valid
+        _refuse_inner_documents(document)
 
     @cached_property
     def passes(self) -> Callable[[Any], bool]:
@@ -113,26 +126,19 @@ class Schema:
 
     def _leaves(self, nodes: list[Any], path: Path, refs: tuple[str, ...]) -> Iterator[Leaf]:
         """Leaves of the place where all of `nodes` apply. `refs` are the references followed on the way down."""
-        parts, refs, looped = self._parts(nodes, refs)
+        parts, branches, refs, looped = self._parts(nodes, refs)
         types = frozenset.intersection(ALL_TYPES, *(self._types(node, ()) for node in nodes)) - {"null"}
         if "number" in types:
             types -= {"integer"}  # every integer is a number
-        properties: dict[Segment, list[Any]] = {}
-        elements: list[Any] = []
-        for part in parts:
-            for name, child in part.get("properties", {}).items():
-                properties.setdefault(name, []).append(child)
-            maps = [part.get("additionalProperties"), part.get("unevaluatedProperties")]
-            for child in (*part.get("patternProperties", {}).values(), *maps):
-                if isinstance(child, dict) and child:
-                    properties.setdefault(Wild.ANY, []).append(child)
-            items = part.get("items")
-            children = [*part.get("prefixItems", ()), *(items if isinstance(items, list) else [items])]
-            children += [part.get("additionalItems"), part.get("unevaluatedItems")]
-            elements += [child for child in children if isinstance(child, dict)]
-
         structured = types & {"object", "array"}
-        if not looped and types == {"object"} and (properties or _is_shut(parts)) and not _is_map(parts):
+        properties = _properties(parts, branches)
+        elements = _elements(parts, branches)
+        if (
+            not looped
+            and types == {"object"}
+            and (properties or _is_shut(parts))
+            and not _is_map(parts, branches)
+        ):
             for name, children in properties.items():
                 yield from self._leaves(children, path.child(name), refs)
         elif not looped and types == {"array"} and elements:
@@ -141,43 +147,49 @@ class Schema:
                 leaf for child in elements for leaf in self._leaves([child], path.child(Wild.EACH), refs)
             )
         elif types:
+            formats = [part["format"] for part in parts if "format" in part]
+            everywhere = [*parts, *branches]
             yield Leaf(
                 path,
                 types,
                 enum=next((tuple(part["enum"]) for part in parts if "enum" in part), ()),
-                format=next((part["format"] for part in parts if "format" in part), ""),
+                format=next(filter(self._asserts, formats), ""),
                 free=bool(structured),
-                description=next((part["description"] for part in parts if "description" in part), ""),
+                description=next((part["description"] for part in everywhere if "description" in part), ""),
             )
 
-    def _parts(self, nodes: Iterable[Any], refs: tuple[str, ...]) -> tuple[list[Node], tuple[str, ...], bool]:
-        """All schemas that may apply in place; the references used on the way; whether one of them recurses."""
+    def _parts(
+        self, nodes: Iterable[Any], refs: tuple[str, ...]
+    ) -> tuple[list[Node], list[Node], tuple[str, ...], bool]:
+        """All schemas that apply in place; those that may; the references followed; whether one of them recurses."""
         parts: list[Node] = []
+        branches: list[Node] = []
         looped = False
-        waiting = [node for node in nodes if isinstance(node, dict)]
+        waiting = [(node, parts) for node in nodes]
         while waiting:
-            node = waiting.pop(0)
-            parts.append(node)
-            for keyword in _IN_PLACE_LISTS:
-                waiting += [child for child in node.get(keyword, ()) if isinstance(child, dict)]
-            waiting += [node[keyword] for keyword in _IN_PLACE if isinstance(node.get(keyword), dict)]
-            waiting += [
-                child for child in node.get("dependentSchemas", {}).values() if isinstance(child, dict)
-            ]
+            node, kind = waiting.pop(0)
+            if not isinstance(node, dict):
+                continue
+            node = self._heeded(node)
+            kind.append(node)
+            waiting += [(child, kind) for child in node.get("allOf", ())]
+            waiting += [(child, branches) for keyword in _CHOICES for child in node.get(keyword, ())]
+            waiting += [(node[keyword], branches) for keyword in _CONDITIONS if keyword in node]
+            waiting += [(child, branches) for child in node.get("dependentSchemas", {}).values()]
             reference = node.get("$ref")
             if "$dynamicRef" in node or "$recursiveRef" in node or reference in refs:
                 looped = True
             elif reference is not None:
                 refs = (*refs, reference)
-                waiting.append(self._resolve(reference))
-        return parts, refs, looped
+                waiting.append((self._resolve(reference), kind))
+        return parts, branches, refs, looped
 
     def _resolve(self, reference: str) -> Any:
         """The subschema that a reference inside this document names."""
-        if reference.startswith("#") and (reference == "#" or reference.startswith("#/")):
+        if reference == "#" or reference.startswith("#/"):
             node: Any = self.document
             for step in reference[1:].split("/")[1:]:
-                key = step.replace("~1", "/").replace("~0", "~")
+                key = unquote(step).replace("~1", "/").replace("~0", "~")
                 node = node[int(key)] if isinstance(node, list) else node[key]
             return node
         for node in _subschemas(self.document):
@@ -192,16 +204,17 @@ class Schema:
         """JSON types that `node` may allow: never fewer than it really does."""
         if not isinstance(node, dict):
             return ALL_TYPES if node is not False else frozenset()
+        node = self._heeded(node)
         declared = node.get("type", ())
         types = frozenset([declared] if isinstance(declared, str) else declared) or ALL_TYPES
         if "number" in types:
             types |= {"integer"}
         for values in (node.get("enum"), [node["const"]] if "const" in node else None):
             if values is not None:
-                types &= frozenset(_type_of(value) for value in values)
+                types &= frozenset[str]().union(*map(_types_of, values))
         for child in node.get("allOf", ()):
             types &= self._types(child, refs)
-        for keyword in ("anyOf", "oneOf"):
+        for keyword in _CHOICES:
             if children := node.get(keyword):
                 types &= frozenset[str]().union(*(self._types(child, refs) for child in children))
         reference = node.get("$ref")
@@ -213,12 +226,11 @@ class Schema:
         """Conservative: only plain keywords are understood; anything that branches counts as open."""
         if not isinstance(node, dict) or _BRANCHING & node.keys():
             return False
-        if "$ref" in node:
-            if node["$ref"] in refs or {"properties", "items"} & node.keys():
+        if (reference := node.get("$ref")) is not None:
+            if reference in refs or node.keys() - _NOTES != {"$ref"}:
                 return False
-            return self._closed(self._resolve(node["$ref"]), (*refs, node["$ref"]))
-        if "allOf" in node:
-            return False
+            plain = _PLAIN_REFERENCE.fullmatch(reference) is not None
+            return plain and self._closed(self._resolve(reference), (*refs, reference))
         types = self._types(node, ()) - {"null"}
         if types == {"object"}:
             shut = node.get("additionalProperties") is False and "patternProperties" not in node
@@ -227,6 +239,33 @@ class Schema:
             plain = isinstance(node.get("items"), dict) and "prefixItems" not in node
             return plain and self._closed(node["items"], refs)
         return types <= SCALAR_TYPES
+
+    # -- asking the validator ----------------------------------------------------------------------------------------
+
+    def _rejects(self, probe: Node, value: Any) -> bool:
+        """Whether `probe`, read in this schema's draft, refuses `value`."""
+        draft = {name: self.document[name] for name in ("$schema",) if name in self.document}
+        return not _compile(draft | probe).is_valid(value)
+
+    def _heeded(self, node: Node) -> Node:
+        """`node` without the keywords that its draft does not heed."""
+        if "const" in node and not self._heeds_const:
+            node = {name: value for name, value in node.items() if name != "const"}
+        if "$ref" in node and not self._heeds_beside_references:
+            node = {name: value for name, value in node.items() if name in ("$ref", *_NOTES)}
+        return node
+
+    @cached_property
+    def _heeds_const(self) -> bool:
+        return self._rejects({"const": 1}, 2)
+
+    @cached_property
+    def _heeds_beside_references(self) -> bool:
+        return self._rejects({"definitions": {"any": {}}, "$ref": "#/definitions/any", "type": "string"}, 1)
+
+    def _asserts(self, form: str) -> bool:
+        """Whether values without the format `form` are refused: draft 7 knows no ``uuid``, for one."""
+        return self._rejects({"format": form}, "\n")
 
 
 MESSAGES: Final = {
@@ -307,20 +346,58 @@ def _bounded(node: Any) -> Any:
     return copy
 
 
-def _is_map(parts: list[Node]) -> bool:
-    """True for an object whose property names are data themselves: declared by no name, no pattern, no list."""
-    return any(
-        isinstance(part.get(keyword), dict)
-        and not any(isinstance(other.get("propertyNames"), dict) for other in parts)
+def _properties(parts: list[Node], branches: list[Node]) -> dict[Segment, list[Any]]:
+    """The schemas of each property. Those of which only one may apply are joined into an ``anyOf``."""
+    always: dict[Segment, list[Any]] = {}
+    perhaps: dict[Segment, list[Any]] = {}
+    for part in [*parts, *branches]:
+        found = perhaps if any(part is branch for branch in branches) else always
+        for name, child in part.get("properties", {}).items():
+            found.setdefault(name, []).append(child)
+        maps = [part.get(keyword) for keyword in _OTHER_NAMES]
+        for child in (*part.get("patternProperties", {}).values(), *maps):
+            if isinstance(child, dict) and child:
+                perhaps.setdefault(Wild.ANY, []).append(child)
+    for name, children in perhaps.items():
+        constrained = name in always or (name is Wild.ANY and not _is_covered(parts))
+        always.setdefault(name, []).append({"anyOf": [*children, *([True] if constrained else [])]})
+    return always
+
+
+def _elements(parts: list[Node], branches: list[Node]) -> list[Any]:
+    """The schemas of which each element of an array has one; with an empty one where others may stand."""
+    found: list[Any] = []
+    for part in [*parts, *branches]:
+        items = part.get("items")
+        children = [*part.get("prefixItems", ()), *(items if isinstance(items, list) else [items])]
+        children += [part.get(keyword) for keyword in _OTHER_ELEMENTS]
+        found += [child for child in children if isinstance(child, dict)]
+    covered = any(
+        isinstance(part.get(keyword), dict) or part.get(keyword) is False
         for part in parts
-        for keyword in ("additionalProperties", "unevaluatedProperties")
+        for keyword in ("items", *_OTHER_ELEMENTS)
+    )
+    return found if covered or not found else [*found, {}]
+
+
+def _is_map(parts: list[Node], branches: list[Node]) -> bool:
+    """True for an object whose property names are data themselves: declared by no name, no pattern, no list."""
+    named = any(isinstance(part.get("propertyNames"), dict) for part in parts)
+    return not named and any(
+        isinstance(part.get(keyword), dict) for part in [*parts, *branches] for keyword in _OTHER_NAMES
     )
 
 
 def _is_shut(parts: list[Node]) -> bool:
+    return any(part.get(keyword) is False for part in parts for keyword in _OTHER_NAMES)
+
+
+def _is_covered(parts: list[Node]) -> bool:
+    """True when every property of an object has some schema."""
     return any(
-        part.get("additionalProperties") is False or part.get("unevaluatedProperties") is False
+        part.get(keyword) is False or bool(isinstance(part.get(keyword), dict) and part[keyword])
         for part in parts
+        for keyword in _OTHER_NAMES
     )
 
 
@@ -345,9 +422,24 @@ def _subschemas(node: Any) -> Iterator[Node]:
             yield from _subschemas(child)
 
 
-def _type_of(value: Any) -> str:
-    """The JSON type's name of a Python value."""
+def _refuse_inner_documents(document: Node) -> None:
+    """Below an inner ``$id`` a reference counts from there, and not from the top as everywhere else here."""
+    for node in _subschemas(document):
+        names = [node[keyword] for keyword in ("$id", "id") if isinstance(node.get(keyword), str)]
+        if node is document or all(name.startswith("#") for name in names):
+            continue
+        if any(str(inner.get("$ref", "")).startswith("#") for inner in _subschemas(node)):
+            raise ConfigError(
+                "The schema holds another document, with an '$id' of its own and references inside it.",
+                "Remove the inner '$id', and let its references begin at the top: '#/$defs/…'.",
+            )
+
+
+def _types_of(value: Any) -> frozenset[str]:
+    """The JSON types that a Python value has; a float without a fraction is an integer too."""
     if isinstance(value, bool):
-        return "boolean"
+        return frozenset({"boolean"})
+    if isinstance(value, float) and value.is_integer():
+        return frozenset({"number", "integer"})
     names = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
-    return names.get(type(value), "null")
+    return frozenset({names.get(type(value), "null")})

@@ -2,9 +2,12 @@
 
 import orjson
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from streamguard.errors import ConfigError
 from streamguard.formats.json_schema import MESSAGES, Schema
+from streamguard.policy.paths import Wild
 
 CLOSED = {
     "type": "object",
@@ -128,6 +131,44 @@ def test_leaves_of_a_closed_schema():
             {"a[*]": ({"string", "integer"}, False)},
         ),
         ({"type": "array", "items": obj(id=STRING)}, {"[*].id": ({"string"}, False)}),
+        (
+            {"type": "object", "oneOf": [obj(x=STRING), obj(x={"type": "integer"})]},
+            {"x": ({"string", "integer"}, False)},
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"x": {"enum": [1, "a"]}},
+                "if": obj(t=STRING),
+                "then": obj(x=STRING),
+            },
+            {"x": ({"integer", "string"}, False)},
+        ),
+        (
+            obj(
+                m={
+                    "type": "object",
+                    "patternProperties": {"^a": STRING, "^b": {"type": "integer"}},
+                    "additionalProperties": False,
+                }
+            ),
+            {"m.*": ({"string", "integer"}, False)},
+        ),
+        (
+            obj(m={"type": "object", "patternProperties": {"^a": STRING}}),
+            {"m.*": ({"string", "number", "boolean", "object", "array"}, True)},
+        ),
+        (
+            obj(a={"type": "array", "prefixItems": [STRING]}),
+            {"a[*]": ({"string", "number", "boolean", "object", "array"}, True)},
+        ),
+        (
+            obj(a={"type": "object", "if": {}, "then": {"additionalProperties": False}}),
+            {"a": ({"object"}, True)},
+        ),
+        (obj(a={"type": "integer", "enum": [1.0, 2.0]}), {"a": ({"integer"}, False)}),
+        ({"$defs": {"any": True}, **obj(a={"$ref": "#/$defs/any"})}, shapes(obj(a={}))),
+        ({"$defs": {"a b%": STRING}, **obj(a={"$ref": "#/$defs/a%20b%25"})}, {"a": ({"string"}, False)}),
     ],
 )
 def test_leaves(document, expected):
@@ -145,6 +186,185 @@ def test_only_plain_closed_schemas_are_closed():
         {**CLOSED, "properties": {"id": {"type": ["object", "string"], "additionalProperties": False}}},
     ]
     assert not any(Schema(document).is_closed for document in open_ones)
+
+
+DRAFT_4 = {"$schema": "http://json-schema.org/draft-04/schema#"}
+DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#"}
+
+
+@pytest.mark.parametrize(
+    ("document", "passes"),
+    [
+        # Draft 4 has no const, and so lets everything pass.
+        ({**DRAFT_4, **obj(a={"const": "x"})}, {"a": {"b": 1}}),
+        # Until draft 7, what stands beside a reference counts for nothing.
+        (
+            {
+                **DRAFT_7,
+                **obj(a={"$ref": "#/definitions/a", "type": "string"}),
+                "definitions": {"a": {**obj(b=STRING), "additionalProperties": False}},
+            },
+            {"a": {"b": "x"}},
+        ),
+        # A place that `passes` does not bound.
+        ({**obj(a={"$ref": "#/x-types/n"}), "x-types": {"n": {"type": "integer"}}}, {"a": 2.0**70}),
+        # Two places of one name, of which the validator means the second.
+        (
+            {
+                **obj(a={"$ref": "#n"}),
+                "default": {"$anchor": "n", "type": "string"},
+                "$defs": {"n": {"$anchor": "n"}},
+            },
+            {"a": {"b": 1}},
+        ),
+    ],
+)
+def test_what_a_draft_does_not_heed_closes_nothing(document, passes):
+    schema = Schema({**document, "additionalProperties": False})
+    assert schema.is_valid(passes)
+    assert not schema.is_closed
+
+
+@pytest.mark.parametrize(
+    ("document", "form"),
+    [
+        (obj(a={**STRING, "format": "uuid"}), "uuid"),
+        ({**DRAFT_7, **obj(a={**STRING, "format": "uuid"})}, ""),
+        ({**DRAFT_7, **obj(a={**STRING, "format": "email"})}, "email"),
+        (obj(a={**STRING, "format": "no-such"}), ""),
+        (obj(a={**STRING, "anyOf": [{"format": "uuid"}, {"maxLength": 9}]}), ""),
+        (obj(a={**STRING, "allOf": [{"format": "uuid"}]}), "uuid"),
+        ({"type": "object", "if": {}, "then": obj(a={**STRING, "format": "uuid"}), **obj(a=STRING)}, ""),
+    ],
+)
+def test_a_format_is_named_where_every_value_has_it(document, form):
+    assert leaves(document)["a"].format == form
+
+
+def test_an_enum_of_one_alternative_is_not_the_leafs():
+    assert leaves(obj(a={**STRING, "anyOf": [{"enum": ["x"]}, {"maxLength": 9}]}))["a"].enum == ()
+
+
+def test_a_document_within_the_document_is_refused():
+    inner = {"$id": "https://example.com/inner", "$ref": "#/$defs/x", "$defs": {"x": {}}}
+    with pytest.raises(ConfigError, match="another document") as refused:
+        Schema({"$id": "https://example.com/outer", **obj(a=inner), "$defs": {"x": STRING}})
+    assert refused.value.remedy
+    assert "a" in leaves({**obj(a={"$ref": "street"}), "$defs": {"s": {"$id": "street", **STRING}}})
+
+
+# -- Whatever the schema, what is read from it is never narrower than what it lets pass --------------------------------
+
+_TYPES = st.sampled_from(["string", "integer", "number", "boolean", "object", "array", "null"])
+_NAMES = st.sampled_from(["a", "b", "x-c"])
+_VALUES = st.sampled_from(["t", 1, 1.0, 1.5, True, None])
+
+
+def _schemas(children):
+    lists = st.lists(children, min_size=1, max_size=2)
+    keywords = {
+        "type": _TYPES | st.lists(_TYPES, min_size=1, max_size=2, unique=True),
+        "enum": st.lists(_VALUES, min_size=1, max_size=2, unique_by=repr).filter(
+            lambda values: 1.0 not in values[1:]
+        ),
+        "const": _VALUES,
+        "properties": st.dictionaries(_NAMES, children, max_size=2),
+        "patternProperties": st.dictionaries(st.sampled_from(["^x-", "^a"]), children, max_size=2),
+        "additionalProperties": st.booleans() | children,
+        "unevaluatedProperties": st.just(False) | children,
+        "propertyNames": st.just({"maxLength": 3}),
+        "items": children,
+        "prefixItems": lists,
+        "allOf": lists,
+        "anyOf": lists,
+        "oneOf": lists,
+        "if": children,
+        "then": children,
+        "else": children,
+        "not": children,
+        "dependentSchemas": st.dictionaries(_NAMES, children, max_size=1),
+        "$ref": st.sampled_from(["#/$defs/one", "#/definitions/two"]),
+    }
+    return st.fixed_dictionaries({}, optional=keywords)
+
+
+_PLAIN = st.fixed_dictionaries({"type": _TYPES}) | st.just({})
+_NODES = st.recursive(_PLAIN, _schemas, max_leaves=6)
+_ROOTS = st.builds(
+    lambda draft, root, one, two: {**draft, **root, "$defs": {"one": one}, "definitions": {"two": two}},
+    st.sampled_from([{}, DRAFT_4, DRAFT_7, {"$schema": "https://json-schema.org/draft/2019-09/schema"}]),
+    _NODES.flatmap(
+        lambda node: st.just({"type": "object", "additionalProperties": False, "properties": {"a": node}})
+    ),
+    _NODES,
+    _NODES,
+)
+_SCALARS = ["t", 1, 1.0, 1.5, True, None]
+_LEVELS = [
+    *_SCALARS,
+    *([one] for one in _SCALARS),
+    *({name: one} for name in ("a", "b", "x-c") for one in _SCALARS),
+]
+_MANY = [
+    *_LEVELS,
+    [],
+    {},
+    ["t", 1],
+    {"a": 1, "b": "t"},
+    *([one] for one in _LEVELS),
+    *({"a": one} for one in _LEVELS),
+]
+DOCUMENTS = [{"a": value} for value in _MANY]
+
+
+def _standing(document, segments):
+    """Every value at a path, and its JSON type."""
+    nodes = [document]
+    for step in segments:
+        if step is Wild.EACH:
+            nodes = [child for node in nodes if isinstance(node, list) for child in node]
+        elif step is Wild.ANY:
+            nodes = [child for node in nodes if isinstance(node, dict) for child in node.values()]
+        else:
+            nodes = [node[step] for node in nodes if isinstance(node, dict) and step in node]
+    return [node for node in nodes if node is not None]
+
+
+def _is_of(value, types):
+    if isinstance(value, bool):
+        return "boolean" in types
+    if isinstance(value, int | float) and value == int(value):
+        return bool({"integer", "number"} & types)
+    names = {str: "string", float: "number", dict: "object", list: "array"}
+    return names[type(value)] in types
+
+
+def _scalars(node, path=()):
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from _scalars(child, (*path, name))
+    elif isinstance(node, list):
+        for child in node:
+            yield from _scalars(child, (*path, Wild.EACH))
+    elif node is not None:
+        yield path
+
+
+@given(_ROOTS)
+def test_what_a_schema_lets_pass_is_what_it_declares(document):
+    try:
+        schema = Schema(document)
+    except ConfigError:
+        assume(False)
+    declared = {leaf.path.segments for leaf in schema.leaves}
+    for value in filter(schema.is_valid, DOCUMENTS):
+        for leaf in schema.leaves:
+            found = _standing(value, leaf.path.segments)
+            narrow = [one for one in found if not _is_of(one, leaf.types)]
+            # Where a schema is not closed, objects and arrays out of place are `Declared`'s business.
+            assert not [one for one in narrow if schema.is_closed or not isinstance(one, dict | list)]
+        if schema.is_closed:
+            assert set(_scalars(value)) <= declared
 
 
 def test_closed_schema_lets_no_rounded_integer_pass_unseen():
