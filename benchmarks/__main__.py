@@ -14,6 +14,7 @@ Exit codes: 0 measured, 1 something failed, 2 wrong use, 69 a part is missing.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from typing import Any, Final
 import orjson
 from rich.console import Console
 
-from benchmarks import guard_alone, latency, machine, serializer, soak, throughput
+from benchmarks import guard_alone, latency, machine, page, serializer, soak, throughput
 from benchmarks.broker import MISSING_PART, Broker, NoBroker, running
 from benchmarks.contenders import ROOT
 from benchmarks.processes import Ended
@@ -92,6 +93,7 @@ def main() -> int:
     options = parse(sys.argv[1:])
     parts = options.only
     scale = QUICK if options.quick else FULL
+    with_soak = options.soak or options.page
     if options.rounds:
         scale = replace(scale, rounds=options.rounds)
     results: dict[str, Any] = {
@@ -109,15 +111,18 @@ def main() -> int:
             rounds=scale.serializer_rounds, records=scale.serializer_records, say=say
         )
     missing = None
-    if options.soak or {"e2e", "latency", "peers"} & set(parts):
+    if with_soak or {"e2e", "latency", "peers"} & set(parts):
         try:
             with running() as broker, tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder:
-                results |= with_broker(broker, parts, scale, Path(folder), with_soak=options.soak)
+                results |= with_broker(broker, parts, scale, Path(folder), with_soak=with_soak)
         except NoBroker as reason:
             missing = reason
     results["load_after"] = machine.load()
     results["ratios"] = list(ratios(results))
     finish(results, options.json)
+    if options.page:
+        page.write(results)
+        say(f"wrote the results into {page.PAGE.relative_to(ROOT)}")
     if missing:
         console.print(f"bench: left out what needs a broker: {missing}", style="red", highlight=False)
         return MISSING_PART
@@ -183,9 +188,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--soak", action="store_true", help="memory of the service; alone unless --only is given"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="write the results into docs/performance.md, when all were measured",
+    )
     options = parser.parse_args(arguments)
+    if options.page and (options.quick or options.only):
+        parser.error("--page shows a whole run: not with --quick, not with --only")
     if options.only is None:
-        options.only = [] if options.soak else list(PARTS)
+        options.only = [] if options.soak and not options.page else list(PARTS)
     return options
 
 
@@ -197,6 +209,8 @@ def part_names(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does: what was started is ended, the broker too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         sys.exit(main())
     except (Ended, Stalled) as trouble:

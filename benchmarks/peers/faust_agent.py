@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 
 import faust
 
@@ -21,7 +20,6 @@ def make_app(options: Options) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
-        datadir=tempfile.mkdtemp(prefix="bench-faust-"),
         producer_acks=-1,
     )
     source = app.topic(options.source, key_type=bytes, value_type=bytes)

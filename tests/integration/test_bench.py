@@ -1,6 +1,7 @@
 """scripts/bench from end to end, with few records."""
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,23 @@ def test_a_quick_run_measures_everything(kafka: str, tmp_path: Path):
     assert results["machine"]["cores"]
     assert "End to end, one process" in done.stdout
     assert "its figures mean nothing" in done.stdout
+
+
+def test_a_run_that_is_ended_leaves_nothing_behind(kafka: str):
+    before = set((ROOT / ".cache" / "kafka").glob("bench-*"))
+    with subprocess.Popen(
+        [ROOT / "scripts" / "bench", "--quick", "--only", "e2e"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        at_work = next(line for line in process.stdout if "round 1" in line)
+        process.terminate()
+        rest = process.stdout.read()
+    assert process.returncode == 128 + signal.SIGTERM, at_work + rest
+    assert set((ROOT / ".cache" / "kafka").glob("bench-*")) <= before
 
 
 def test_the_guard_alone_needs_no_broker(tmp_path: Path):

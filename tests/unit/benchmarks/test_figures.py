@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from benchmarks import page
 from benchmarks.__main__ import parse
 from benchmarks.guards import reference_guard
 from benchmarks.latency import percentiles
@@ -66,6 +67,26 @@ def test_results_are_json():
     written = orjson.loads(orjson.dumps(as_json(results)))
     assert written["ratios"][0]["median"] == 1.5
     assert written["soak"]["samples"] == [[1, 2.0], [2, 2.0]]
+
+
+def test_results_are_written_into_their_place_on_the_page(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "performance.md"
+    file.write_text("before\n<!-- results -->\nold figures\n<!-- /results -->\nafter\n")
+    monkeypatch.setattr("benchmarks.page.PAGE", file)
+    machine = {"cores": 2, "cpu": "a processor", "python": "3.11", "librdkafka": "2.12"}
+    times = {"started_at": "2026-01-31T12:00:00+00:00", "load_before": 0.5, "load_after": 1.5}
+    ratio = Ratio("ours", Series((30.0, 20.0, 40.0)), "≥", 25)
+    page.write({"machine": machine, "ratios": [ratio], **times})
+    text = file.read_text()
+    assert "| ours | 30.00 | 20.00 – 40.00 | ≥ 25 | met |" in text
+    assert "2 cores of a processor" in text
+    assert "old figures" not in text
+    assert text.startswith("before\n<!-- results -->\n")
+    assert text.endswith("<!-- /results -->\nafter\n")
+
+
+def test_the_page_has_a_place_for_results():
+    assert page.PAGE.read_text("utf-8").count("results -->\n") == 2
 
 
 def test_the_reference_orders_are_the_same_everywhere_and_obey_their_policy():
