@@ -25,7 +25,7 @@ from streamguard.metrics import RELOADS
 from streamguard.streams.agents.control import Command, add_control_agent, topic_of
 from streamguard.streams.faustconfig import faust_settings
 from streamguard.streams.lanes import Lanes, Reload
-from streamguard.streams.lifeline import Lifeline, Message
+from streamguard.streams.lifeline import RIVAL, Lifeline, Message
 from streamguard.streams.signals import Signals
 from streamguard.streams.startup import Prepared
 from streamguard.streams.web import serve
@@ -162,6 +162,8 @@ class Process:
         stop = asyncio.ensure_future(self._worker.stop())
         await asyncio.wait({stop}, timeout=max(0.1, min(_FAUST_ENDS_WITHIN, until - time.monotonic())))
         code = 1 if crashed or self._lanes.failed else 0
+        if self._lifeline is not None and self._lanes.has_rival:
+            code = RIVAL
         log.info("process.stopped", exit_code=code)
         if not (ended and stop.done()):
             # A thread that hangs in a library would keep the interpreter from ending. What a lane had open in Kafka is

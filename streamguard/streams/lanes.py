@@ -14,7 +14,7 @@ from streamguard.errors import ConfigError
 from streamguard.guard.guard import Guard
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import Policy
-from streamguard.streams.lane import Lane
+from streamguard.streams.lane import Lane, SlotInUseError
 from streamguard.streams.startup import Prepared, compile_guards, read_policies
 
 
@@ -75,6 +75,11 @@ class Lanes:
     def failed(self) -> list[Lane]:
         """The lanes that need a person."""
         return [lane for lane in self._lanes.values() if lane.state == "failed"]
+
+    @property
+    def has_rival(self) -> bool:
+        """True when a lane gave way to another process under the same slot."""
+        return any(isinstance(lane.error, SlotInUseError) for lane in self._lanes.values())
 
     @property
     def all_ended(self) -> bool:

@@ -20,6 +20,9 @@ import orjson
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _LONGEST_LINE: Final = 4_000_000  # bytes: a status with thousands of lanes
 
+RIVAL: Final = 3
+"""The exit code of a child whose slot is in use elsewhere. Started again, it would throw the other out, for ever."""
+
 Message = dict[str, Any]
 
 

@@ -25,7 +25,7 @@ from streamguard.errors import ConfigError, StreamGuardError
 from streamguard.metrics import RESTARTS
 from streamguard.streams import shared_metrics
 from streamguard.streams.child import Birth
-from streamguard.streams.lifeline import Lifeline, Message, pair
+from streamguard.streams.lifeline import RIVAL, Lifeline, Message, pair
 from streamguard.streams.signals import Signals
 from streamguard.streams.startup import Prepared
 from streamguard.streams.web import serve
@@ -131,6 +131,10 @@ class Parent:
                 code = 1
             if self._stopping.is_set():
                 return 0 if code in (0, -signal.SIGTERM) else 1  # told before it could listen to signals
+            if code == RIVAL:
+                log.error("parent.gives_way", slot=child.slot)
+                self._stopping.set()
+                return 1
             if time.monotonic() - began > _STEADY_AFTER:
                 backoff = 1.0
             log.error("parent.child_ended", slot=child.slot, exit_code=code, seconds=backoff)
