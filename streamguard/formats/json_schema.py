@@ -26,11 +26,21 @@ from streamguard.policy.paths import Path, Segment, Wild
 SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean"})
 ALL_TYPES: Final = SCALAR_TYPES | {"null", "object", "array"}
 
+Node = dict[str, Any]
+
 _CHOICES: Final = ("anyOf", "oneOf")
 _CONDITIONS: Final = ("then", "else")
 _BRANCHING: Final = frozenset(
     {"allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"}
 )
+# Narrowing keywords that not every draft has, each with a schema and a value that only whoever heeds it rejects.
+_PROBES: Final[dict[str, tuple[Node, Any]]] = {
+    "const": ({"const": 1}, 2),
+    "propertyNames": ({"propertyNames": {"maxLength": 1}}, {"ab": 1}),
+    "unevaluatedProperties": ({"unevaluatedProperties": False}, {"a": 1}),
+    "unevaluatedItems": ({"unevaluatedItems": False}, [1]),
+    "additionalItems": ({"items": [{}], "additionalItems": False}, [1, 2]),
+}
 # Keywords that say nothing about what is valid.
 _NOTES: Final = frozenset(
     {"title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"}
@@ -38,8 +48,6 @@ _NOTES: Final = frozenset(
 _OTHER_NAMES: Final = ("additionalProperties", "unevaluatedProperties")
 _OTHER_ELEMENTS: Final = ("additionalItems", "unevaluatedItems")
 _PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
-
-Node = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,19 +253,22 @@ class Schema:
     def _rejects(self, probe: Node, value: Any) -> bool:
         """Whether `probe`, read in this schema's draft, refuses `value`."""
         draft = {name: self.document[name] for name in ("$schema",) if name in self.document}
-        return not _compile(draft | probe).is_valid(value)
+        try:
+            return not _compile(draft | probe).is_valid(value)
+        except ConfigError:  # the draft has no such thing at all
+            return False
 
     def _heeded(self, node: Node) -> Node:
         """`node` without the keywords that its draft does not heed."""
-        if "const" in node and not self._heeds_const:
-            node = {name: value for name, value in node.items() if name != "const"}
         if "$ref" in node and not self._heeds_beside_references:
-            node = {name: value for name, value in node.items() if name in ("$ref", *_NOTES)}
-        return node
+            return {name: value for name, value in node.items() if name in ("$ref", *_NOTES)}
+        if self._unheeded.isdisjoint(node):
+            return node
+        return {name: value for name, value in node.items() if name not in self._unheeded}
 
     @cached_property
-    def _heeds_const(self) -> bool:
-        return self._rejects({"const": 1}, 2)
+    def _unheeded(self) -> frozenset[str]:
+        return frozenset(name for name, (probe, value) in _PROBES.items() if not self._rejects(probe, value))
 
     @cached_property
     def _heeds_beside_references(self) -> bool:

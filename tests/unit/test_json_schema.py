@@ -226,6 +226,23 @@ def test_what_a_draft_does_not_heed_closes_nothing(document, passes):
 
 
 @pytest.mark.parametrize(
+    "document",
+    [
+        {
+            **DRAFT_4,
+            **obj(a={"type": "object", "additionalProperties": STRING, "propertyNames": {"maxLength": 3}}),
+        },
+        {**DRAFT_7, **obj(a={"type": "object", "unevaluatedProperties": False})},
+        obj(a={"type": "array", "prefixItems": [STRING], "additionalItems": False}),
+        {**DRAFT_7, **obj(a={"type": "array", "items": [STRING], "unevaluatedItems": False})},
+    ],
+)
+def test_what_a_draft_does_not_heed_limits_nothing(document):
+    (leaf,) = leaves(document).values()
+    assert leaf.free
+
+
+@pytest.mark.parametrize(
     ("document", "form"),
     [
         (obj(a={**STRING, "format": "uuid"}), "uuid"),
@@ -275,6 +292,8 @@ def _schemas(children):
         "propertyNames": st.just({"maxLength": 3}),
         "items": children,
         "prefixItems": lists,
+        "additionalItems": st.just(False) | children,
+        "unevaluatedItems": st.just(False) | children,
         "allOf": lists,
         "anyOf": lists,
         "oneOf": lists,
