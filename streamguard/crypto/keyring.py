@@ -123,6 +123,16 @@ class Keyring:
             key = self._pinned[element] = self._pin(element)
         return key
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts use the same keys; otherwise what is pinned here is pinned here only."""
+        return self._store.database.shared
+
+    @property
+    def pinned_elements(self) -> list[str]:
+        """The elements of which this process has a pinned key in use."""
+        return sorted(self._pinned)
+
     def find(self, key_id: str) -> DataKey:
         """The key that a token names. Raises `KeyMissingError` when there is none, or when it was destroyed."""
         clock = self._clock()

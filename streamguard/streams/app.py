@@ -28,6 +28,7 @@ from streamguard.streams.lanes import Lanes, Reload
 from streamguard.streams.lifeline import RIVAL, Lifeline, Message
 from streamguard.streams.signals import Signals
 from streamguard.streams.startup import Prepared
+from streamguard.streams.strangers import warn_of_strangers
 from streamguard.streams.web import serve
 
 log = logs.get(__name__)
@@ -108,6 +109,7 @@ class Process:
 
     async def run(self, listener: socket.socket | None, lifeline: socket.socket | None) -> int:
         """Serve on `listener`, or report over `lifeline`; returns the exit code."""
+        prepared = self._prepared
         logs.watch(self._loop)
         self._signals.deliver_to(self._loop, stop=self._stop, reload=lambda: self._soon(self.reload()))
         add_control_agent(
@@ -126,6 +128,9 @@ class Process:
                 self._soon(self._listen(self._lifeline))
                 self._soon(self._report(self._lifeline))
             self._soon(self._destroy_expired_keys())
+            self._soon(
+                warn_of_strangers(prepared.keyring, prepared.service, prepared.slot, list(prepared.policies))
+            )
             log.info("process.started", pid=os.getpid(), count=len(self._lanes.services))
             worker = asyncio.create_task(self._worker.start())
             worker.add_done_callback(lambda _: self._wake.set())

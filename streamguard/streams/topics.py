@@ -188,6 +188,14 @@ class Cluster:
         configs = self.configs(topics)
         return {topic: _settings(counts[topic], configs[topic]) for topic in topics}
 
+    def members(self, group: str) -> list[tuple[str, str]]:
+        """The members of a consumer group: the client id and the host of each, as the brokers see them."""
+        answer = self._admin.describe_consumer_groups([group], request_timeout=_ANSWER_WITHIN)[group]
+        try:
+            return [(member.client_id, member.host) for member in answer.result().members]
+        except KafkaException as problem:
+            raise trouble(problem.args[0], self._service, group) from None
+
     def create(self, topics: Sequence[NewTopic]) -> None:
         """Create topics and wait until they are known. One that appears meanwhile is fine."""
         answers: dict[str, Future[None]] = self._admin.create_topics(
