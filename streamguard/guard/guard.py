@@ -131,6 +131,7 @@ def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[St
         stages.append(
             Inspect(
                 _inspected(policy, kept, leaves, schema),
+                maps=[path for path in (*fields, *kept) if path not in _skipped(policy)],
                 named=[*fields, *kept] if policy.undeclared == "keep" else None,
             )
         )
@@ -184,7 +185,7 @@ def _inspected(
     policy: Policy, kept: list[Path], leaves: tuple[Leaf, ...], schema: Schema | None
 ) -> list[Path]:
     """Kept places where free text can stand."""
-    skipped = {parse_path(path) for path in policy.inspect.skip}
+    skipped = _skipped(policy)
     if schema is None:
         return [path for path in kept if path not in skipped]
     texts = [
@@ -193,6 +194,10 @@ def _inspected(
         if "string" in leaf.types and not leaf.enum and leaf.format not in _NARROW_FORMATS
     ]
     return [path for path in kept if path not in skipped and any(path.covers(text) for text in texts)]
+
+
+def _skipped(policy: Policy) -> set[Path]:
+    return {parse_path(path) for path in policy.inspect.skip}
 
 
 def _envelope(policy: Policy, keyring: Keyring) -> Envelope:

@@ -55,16 +55,19 @@ Tree = dict[Segment, Any]
 class Inspect:
     """Looks through the text that a policy keeps.
 
-    `paths` are the kept places where free text can stand; property names below a ``*`` are text too. `named` is given
+    `paths` are the kept places where free text can stand. The property names of a map are kept whatever happens to its
+    values, so `maps` are all paths of the policy: what stands in place of a ``*`` in them is text too. `named` is given
     when fields that the policy does not name are kept as well: all that stands outside of these paths is then looked
     through.
     """
 
     stage = "inspect"
 
-    def __init__(self, paths: Iterable[Path], named: Iterable[Path] | None = None) -> None:
+    def __init__(
+        self, paths: Iterable[Path], maps: Iterable[Path] = (), named: Iterable[Path] | None = None
+    ) -> None:
         self.columns = [Columns(path, self.stage) for path in paths]
-        self.maps = [Columns(path, self.stage) for path in _maps(column.path for column in self.columns)]
+        self.maps = [Columns(path, self.stage) for path in _maps(maps)]
         self.named = None if named is None else _tree(named)
 
     def apply(self, batch: Batch) -> None:
@@ -99,7 +102,7 @@ class Inspect:
 
 
 def _maps(paths: Iterable[Path]) -> list[Path]:
-    """The maps on the way to `paths`: each up to and with a ``*``."""
+    """The maps on the way to `paths`, and at their ends: each up to and with a ``*``."""
     found = [
         Path(path.segments[: depth + 1])
         for path in paths

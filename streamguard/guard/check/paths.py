@@ -96,10 +96,11 @@ def subject_path(facts: Facts) -> Iterator[Problem]:
 
 
 def skipped_paths(facts: Facts) -> Iterator[Problem]:
-    """Only what is kept is inspected, so only that can be skipped."""
-    kept = {written.path for written in facts.kept}
+    """Only what is kept is inspected, and the names of maps, so only that can be skipped."""
+    maps = [written for written in facts.fields if Wild.ANY in written.path.segments]
+    inspected = {written.path for written in (*facts.kept, *maps)}
     for written in facts.skipped:
-        if written.path not in kept:
+        if written.path not in inspected:
             is_field = written.text in facts.known_paths
             near = "" if is_field else did_you_mean(written.text, [other.text for other in facts.kept])
             message = f"'{written.text}' is not in 'keep', so nothing inspects it"

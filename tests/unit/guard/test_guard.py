@@ -257,6 +257,28 @@ def test_kept_undeclared_text_is_inspected(keyring):
     assert [finding.code for finding in batch.findings[0]] == ["inspect.email"]
 
 
+def test_names_of_a_map_are_looked_at_whatever_happens_to_its_values(keyring):
+    policy = {"fields": {"m.*": "encrypt", "by.*.email": "redact"}, "keep": ["scores.*"], "quality": []}
+    documents = [
+        {"m": {"home": "x"}, "by": {"home": {"email": "x"}}, "scores": {"home": 1}},
+        {"m": {"ana@example.com": "x"}},
+        {"by": {"ana@example.com": {"email": "x"}}},
+        {"scores": {"ana@example.com": 1}},
+    ]
+    values = [orjson.dumps(document) for document in documents]
+    batch = Batch("people", values)
+    guard_of(keyring, None, **policy).process(batch)
+    assert batch.live == [0]
+    assert {row: found[0].path for row, found in batch.findings.items()} == {
+        1: "m.*",
+        2: "by.*",
+        3: "scores.*",
+    }
+    skipped = Batch("people", values)
+    guard_of(keyring, None, **policy, inspect={"skip": ["m.*"]}).process(skipped)
+    assert skipped.live == [0, 1]
+
+
 def test_inspection_can_be_skipped_by_name_or_switched_off(keyring):
     for inspect in ({"skip": ["note"]}, "off"):
         assert process(guard_of(keyring, inspect=inspect), good(note="mail ana@example.com")).live == [0]

@@ -278,8 +278,9 @@ def test_looks_at_kept_paths_and_nowhere_else():
     ) == {1: [("inspect.email", "note"), ("inspect.phone", "items[*].text")]}
 
 
-def test_looks_at_the_names_of_a_kept_map():
-    inspect = Inspect([parse_path("labels.*"), parse_path("by.*.note")])
+def test_looks_at_the_names_of_maps():
+    paths = [parse_path("labels.*"), parse_path("by.*.note")]
+    inspect = Inspect(paths, maps=[*paths, parse_path("scores.*")])
     assert findings(
         inspect,
         {"labels": {"colour": "red"}, "by": {"home": {"note": "fine"}}},
@@ -287,11 +288,13 @@ def test_looks_at_the_names_of_a_kept_map():
         {"labels": {"ana@example.com": None}},
         {"by": {"+14155552671": {}}},
         {"labels": {"colour": "123-45-6789"}},
+        {"scores": {"ana@example.com": 5}},
     ) == {
         1: [("inspect.email", "labels.*")],
         2: [("inspect.email", "labels.*")],
         3: [("inspect.phone", "by.*")],
         4: [("inspect.ssn", "labels.*")],
+        5: [("inspect.email", "scores.*")],
     }
 
 
