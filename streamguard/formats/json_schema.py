@@ -383,12 +383,15 @@ def _elements(parts: list[Node], branches: list[Node]) -> list[Any]:
         children = [*part.get("prefixItems", ()), *(items if isinstance(items, list) else [items])]
         children += [part.get(keyword) for keyword in _OTHER_ELEMENTS]
         found += [child for child in children if isinstance(child, dict)]
-    covered = any(
-        isinstance(part.get(keyword), dict) or part.get(keyword) is False
-        for part in parts
-        for keyword in ("items", *_OTHER_ELEMENTS)
-    )
-    return found if covered or not found else [*found, {}]
+    return found if not found or any(map(_covers_elements, parts)) else [*found, {}]
+
+
+def _covers_elements(part: Node) -> bool:
+    """True when every element of an array has some schema. ``additionalItems`` counts beside a list only."""
+    others = [part.get("items"), part.get("unevaluatedItems")]
+    if isinstance(part.get("items"), list):
+        others.append(part.get("additionalItems"))
+    return any(isinstance(other, dict) or other is False for other in others)
 
 
 def _is_map(parts: list[Node], branches: list[Node]) -> bool:

@@ -235,6 +235,7 @@ def test_what_a_draft_does_not_heed_closes_nothing(document, passes):
         {**DRAFT_7, **obj(a={"type": "object", "unevaluatedProperties": False})},
         obj(a={"type": "array", "prefixItems": [STRING], "additionalItems": False}),
         {**DRAFT_7, **obj(a={"type": "array", "items": [STRING], "unevaluatedItems": False})},
+        {**DRAFT_7, **obj(a={"type": "array", "additionalItems": STRING})},
     ],
 )
 def test_what_a_draft_does_not_heed_limits_nothing(document):
