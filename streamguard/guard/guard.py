@@ -113,8 +113,15 @@ def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[St
     }
     vouched = schema is not None and schema.is_closed and policy.undeclared == "reject"
 
+    # A number that is coerced to a text is past the schema's bounds for numbers, rounded or not.
+    coerced = any("coerce" in step for steps in policy.clean.values() for step in steps)
+
     stages: list[Stage] = [
-        Decode(max_bytes=policy.value.max_bytes, max_depth=policy.value.max_depth, vouched=vouched),
+        Decode(
+            max_bytes=policy.value.max_bytes,
+            max_depth=policy.value.max_depth,
+            vouched=vouched and not coerced,
+        ),
     ]
     if policy.clean:
         stages.append(Clean(policy.clean, {leaf.path: leaf.types for leaf in leaves}))

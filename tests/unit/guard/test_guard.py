@@ -257,6 +257,14 @@ def test_kept_undeclared_text_is_inspected(keyring):
     assert [finding.code for finding in batch.findings[0]] == ["inspect.email"]
 
 
+@pytest.mark.parametrize("step", ["coerce", {"coerce": "string"}])
+def test_a_rounded_number_does_not_become_a_text(keyring, step):
+    batch = Batch("people", [b'{"id":%d,"email":"a@b.com"}' % number for number in (7, 10**22, 10**22 + 1)])
+    guard_of(keyring, clean={"id": [step]}, quality=[]).process(batch)
+    assert batch.live == [0]
+    assert [batch.findings[row][0].code for row in (1, 2)] == ["decode.number"] * 2
+
+
 def test_names_of_a_map_are_looked_at_whatever_happens_to_its_values(keyring):
     policy = {"fields": {"m.*": "encrypt", "by.*.email": "redact"}, "keep": ["scores.*"], "quality": []}
     documents = [
