@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -86,6 +86,7 @@ class Site:
             until(lambda: lane.state != "starting", what="the lane gets partitions")
             yield lane
         finally:
+            print(f"lane {slot}: {lane.state} {lane.reason} {lane.error or ''}")  # noqa: T201 - shown when a test fails
             lane.stop()
             assert lane.join(15), "the lane did not stop"
 
@@ -95,13 +96,18 @@ class Site:
         for number, value in enumerate(values):
             fields = {"key": f"k{number}", "partition": number % partitions, **more}
             producer.produce(self.source, value, **fields)
+            if number % 10_000 == 9_999:
+                producer.flush(30)
         assert producer.flush(30) == 0
 
     def committed(self, partitions: int) -> list[int]:
+        """The group's offsets; negative where there is none, or none to be had now."""
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": f"{self.group}.people"})
         try:
             wanted = [TopicPartition(self.source, partition) for partition in range(partitions)]
             return [found.offset for found in consumer.committed(wanted, timeout=10)]
+        except KafkaException:  # a broker that has just started may not have its coordinators yet
+            return [-1] * partitions
         finally:
             consumer.close()
 

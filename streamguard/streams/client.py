@@ -110,6 +110,8 @@ def transactional(config: Mapping[str, Any], service: Service, policy: str, slot
         "transactional.id": f"{group_id(service, policy)}.{slot.name}",
         "transaction.timeout.ms": timeout,
         "message.timeout.ms": timeout,
+        # librdkafka's default is longer, and it refuses more than the transaction may last.
+        "socket.timeout.ms": min(int(config.get("socket.timeout.ms", timeout)), timeout),
     }
 
 
@@ -129,6 +131,12 @@ def _without(properties: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[s
 
 
 # -- Errors ----------------------------------------------------------------------------------------------------------
+
+
+def code_of(error: KafkaError) -> str:
+    """The client library's name of an error, as our logs and metrics write it: ``offset_out_of_range``."""
+    return error.name().strip("_").lower()
+
 
 END_OF_PARTITION: Final = KafkaError._PARTITION_EOF
 NO_POSITION: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
@@ -152,6 +160,8 @@ REFUSALS: Final[Mapping[int, str]] = {
 
 _UNREACHABLE: Final = frozenset(
     {
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._RESOLVE,
@@ -172,17 +182,23 @@ _NOT_ALLOWED: Final[Mapping[int, str]] = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster (IdempotentWrite, Create)",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the transactional id",
 }
-_TRANSIENT: Final = frozenset(KafkaError(code).name().strip("_").lower() for code in _UNREACHABLE)
 CONNECTION: Final = _UNREACHABLE | _CREDENTIALS | {_TLS}
 """No broker can be talked to."""
 
+_STARTING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+)
+_TRANSIENT: Final = frozenset(code_of(KafkaError(code)) for code in _UNREACHABLE | _STARTING)
+
 FINAL: Final = frozenset({*_NOT_ALLOWED, *_NO_TOPIC})
 """Errors that waiting does not mend: a person has to."""
-
-
-def code_of(error: KafkaError) -> str:
-    """The client library's name of an error, as our logs and metrics write it: ``offset_out_of_range``."""
-    return error.name().strip("_").lower()
 
 
 def is_fatal(error: KafkaError) -> bool:

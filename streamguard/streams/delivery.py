@@ -9,9 +9,12 @@ Both are used from one thread and speak the same four verbs, `begin → send …
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -167,7 +170,7 @@ class ExactlyOnce(Delivery):
     def prepare(self) -> None:
         if self._producer is None:
             producer = self._new_producer()
-            self._insist(producer.init_transactions, within=_PATIENCE)
+            self._insist(producer, lambda: producer.init_transactions(_STEP), time.monotonic() + _PATIENCE)
             self._producer = producer
 
     def begin(self, consumer: Consumer) -> None:
@@ -182,15 +185,17 @@ class ExactlyOnce(Delivery):
     def commit(self, consumer: Consumer, positions: list[TopicPartition]) -> None:
         producer = self._at_work()
         # Past its timeout the coordinator has decided about the transaction without us.
-        self._insist(producer.send_offsets_to_transaction, positions, self._group, within=self._timeout)
-        self._insist(producer.commit_transaction, within=self._timeout)
+        deadline = time.monotonic() + self._timeout
+        self._insist(producer, lambda: self._send_offsets(producer, positions, deadline), deadline)
+        self._insist(producer, lambda: producer.commit_transaction(_STEP), deadline)
         self.is_open = False
 
     def abort(self) -> None:
         if not self.is_open:
             return
         try:
-            self._insist(self._at_work().abort_transaction, within=_PATIENCE)
+            producer = self._at_work()
+            self._insist(producer, lambda: producer.abort_transaction(_STEP), time.monotonic() + _PATIENCE)
         except (Undone, KafkaException):
             self.close()
         self.is_open = False
@@ -203,15 +208,49 @@ class ExactlyOnce(Delivery):
         self.abort()
         return False
 
-    def _insist(self, call: Callable[..., Any], *args: Any, within: float) -> None:
-        """Repeat a call for as long as librdkafka says that it may be repeated. Raises Undone."""
-        deadline = time.monotonic() + within
+    def _send_offsets(self, producer: Producer, positions: list[TopicPartition], deadline: float) -> None:
+        """Add the positions to the transaction.
+
+        The call waits for a coordinator that is away for as long as it is, whatever timeout it is given (measured,
+        librdkafka 2.16), so it has a thread to wait in. Given up, that thread and its producer end when it returns.
+        """
+        answers: SimpleQueue[Exception | None] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                producer.send_offsets_to_transaction(positions, self._group, _STEP)
+                answers.put(None)
+            except Exception as problem:  # noqa: BLE001 - raised again where it is waited for
+                answers.put(problem)
+
+        threading.Thread(target=ask, name="send-offsets", daemon=True).start()
         while True:
             try:
-                call(*args, _STEP)
+                problem = answers.get(timeout=_STEP)
+            except Empty:
+                self._hear(producer)
+                if self._give_up() or time.monotonic() > deadline:
+                    self.close()
+                    raise Undone("timed_out") from None
+                continue
+            if problem is not None:
+                raise problem
+            return
+
+    def _hear(self, producer: Producer) -> None:
+        """Let the producer tell what it knows of its connections. It raises what is fatal; the call itself will too."""
+        with suppress(KafkaException):
+            producer.poll(0)
+
+    def _insist(self, producer: Producer, call: Callable[[], Any], deadline: float) -> None:
+        """Repeat a call for as long as librdkafka says that it may be repeated. Raises Undone."""
+        while True:
+            try:
+                call()
                 return
             except KafkaException as problem:
                 error: KafkaError = problem.args[0]
+                self._hear(producer)
                 if not error.retriable() or is_fatal(error) or error.txn_requires_abort():
                     raise self._undone(problem) from None
                 if self._give_up() or time.monotonic() > deadline:

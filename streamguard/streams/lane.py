@@ -63,9 +63,13 @@ _ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
 _IDLE: Final = 0.1  # seconds to wait for a first record: how soon a command is noticed
 _FILL: Final = 0.02  # seconds a slice may fill up while the commit is not due anyway
 _MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions behind transaction markers
+_LOOK_EVERY: Final = 1.0  # seconds between looks for brokers that are away
+_CLOSE_WITHIN: Final = 2.0  # seconds to leave the group in good order
 _LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
 _RIVAL_WITHIN: Final = 60.0  # seconds within which a second fencing means that there is a rival
-_NARROWING: Final = 8  # a refusal costs about twenty commits, so the search takes large steps down, small ones up
+_NARROWING: Final = (
+    8  # a refusal costs about twenty commits, so the search takes large steps down, small ones up
+)
 _EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits them
 
 _log = logs.get(__name__)
@@ -146,6 +150,7 @@ class Lane:
         self._setbacks = 0
         self._moved = self._assigned = False
         self._unreachable = False
+        self._look_at = -math.inf
         self._fenced_at = -math.inf
 
         # While a refused record is looked for: how many records a transaction may hold, and who was found guilty.
@@ -169,7 +174,7 @@ class Lane:
         Returns at once; `join` waits.
         """
         within = self._service.stop_timeout_ms / 1000 if timeout is None else timeout
-        self._stop_by = time.monotonic() + within / 2
+        self._stop_by = time.monotonic() + 0.4 * within  # the rest is for aborting and leaving
         self._stopping.set()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -211,7 +216,7 @@ class Lane:
         except StreamGuardError as error:
             self._fail(error)
         except KafkaException as problem:
-            self._fail(trouble(problem.args[0], self._service, self.policy.topic))
+            self._fail(self._beyond_help(problem.args[0]))
         except Exception as error:  # noqa: BLE001 - a lane that ends must say so, whatever ended it
             _log.error("lane.unexpected", policy=self.policy.name, error=error)
             self._fail(
@@ -348,7 +353,12 @@ class Lane:
     def _close(self) -> None:
         self._delivery.abort()
         self._delivery.close()
-        self._consumer.close()
+        # Leaving the group waits for its coordinator, for as long as the session timeout; a stop does not.
+        closing = threading.Thread(
+            target=self._consumer.close, name=f"{self._thread.name}-close", daemon=True
+        )
+        closing.start()
+        closing.join(_CLOSE_WITHIN)
         self._metrics.running.set(0)
         self._metrics.paused.set(0)
         self._metrics.partitions.set(0)
@@ -358,17 +368,18 @@ class Lane:
     def _read(self) -> Batch | None:
         """The next slice, in columns; None when there is none now."""
         messages = self._consume()
-        if self._moved:
-            # Something of this call may have been fetched before the partitions moved: it is fetched again.
-            self._moved = False
-            if messages:
-                self._rewind()
-            return None
         events = [message for message in messages if message.error() is not None]
         if events:
             for event in events:
                 self._on_event(event)
             messages = [message for message in messages if message.error() is None]
+        if self._moved:
+            # Something of this call may have been fetched before the partitions moved: it is fetched again.
+            self._moved = False
+            self._positions.clear()
+            if messages or events:
+                self._rewind()
+            return None
         if not messages:
             return None
         return Batch(
@@ -390,28 +401,33 @@ class Lane:
             return self._consumer.consume(room, max(0.0, min(_FILL, left)))
         first = self._consumer.poll(_IDLE)
         if first is None:
-            if self._unreachable:
-                self._look_for_brokers()
+            self._look_for_brokers()
             return []
         return [first, *self._consumer.consume(room - 1, 0)] if room > 1 else [first]
 
     def _on_event(self, message: Message) -> None:
-        error = message.error()
-        partition = message.partition()
+        error, partition = message.error(), message.partition()
         if error is None or partition is None:
             return
         if error.code() == END_OF_PARTITION:
             self._positions[partition] = max(self._positions.get(partition, 0), message.offset() or 0)
         elif error.code() in NO_POSITION:
-            self._delivery.abort()
-            pin_new_partition(self._consumer, self.policy.topic, partition)
-            raise Undone("new_partition")
-        elif is_fatal(error):
-            raise self._fatal(error)
-        elif error.code() in FINAL:
-            raise trouble(error, self._service, self.policy.topic)
+            self._find_position(partition)
+        elif is_fatal(error) or error.code() in FINAL:
+            raise self._beyond_help(error)
         else:
             self._on_error(error)
+
+    def _find_position(self, partition: int) -> None:
+        """There is nothing to read at the committed offset, or no such offset."""
+        if self._moved or partition not in self.partitions:
+            return
+        self._delivery.abort()
+        try:
+            pin_new_partition(self._consumer, self.policy.topic, partition)
+        except KafkaException as problem:
+            raise Undone(code_of(problem.args[0])) from None
+        raise Undone("new_partition")
 
     # -- Carrying ----------------------------------------------------------------------------------------------------
 
@@ -598,7 +614,7 @@ class Lane:
         message = self._consumer.poll(_IDLE)
         error = message.error() if message is not None else None
         if error is not None and is_fatal(error):
-            raise self._fatal(error)
+            raise self._beyond_help(error)
 
     def _rewind(self) -> None:
         """Read again from what is committed, as the broker has it: we may not know how our last commit ended."""
@@ -664,9 +680,10 @@ class Lane:
             raise SlotInUseError(self.slot.name)
         self._fenced_at = now
 
-    def _fatal(self, error: KafkaError) -> StreamGuardError:
-        """The group threw this consumer out: somebody joined with the same ``group.instance.id``."""
-        if self.slot.permanent:
+    def _beyond_help(self, error: KafkaError) -> StreamGuardError:
+        """What an error means that only a person can mend."""
+        if is_fatal(error) and self.slot.permanent:
+            # The group threw this consumer out: somebody joined with the same ``group.instance.id``.
             return SlotInUseError(self.slot.name)
         return trouble(error, self._service, self.policy.topic)
 
@@ -679,7 +696,10 @@ class Lane:
             _log.warning("lane.kafka_unreachable", policy=self.policy.name, code=code)
 
     def _look_for_brokers(self) -> None:
-        """Nothing tells that a connection is back while no record comes, so ask."""
+        """Nothing tells that a connection is back while no record comes, so ask now and then."""
+        if not self._unreachable or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_EVERY
         try:
             self._consumer.list_topics(self.policy.topic, timeout=1.0)
         except KafkaException:

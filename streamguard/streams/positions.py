@@ -54,22 +54,28 @@ def pin_start(consumer: Consumer, topic: str, partitions: int, start: Start) -> 
 def pin_new_partition(consumer: Consumer, topic: str, partition: int) -> None:
     """A partition without a commit in a group that has others: it was added later, and all of it is new.
 
-    Raises PositionLost when it does have a commit: then that record is gone.
+    Raises PositionLost when it does have a commit, of a record that is gone; KafkaException.
     """
     where = TopicPartition(topic, partition)
     (committed,) = consumer.committed([where], timeout=_ANSWER_WITHIN)
-    if committed.offset >= 0:
+    low, high = _ends_of(consumer, where)
+    if committed.offset < 0:
+        consumer.commit(offsets=[TopicPartition(topic, partition, low)], asynchronous=False)
+    elif not low <= committed.offset <= high:
         raise PositionLost(topic, partition)
-    consumer.commit(offsets=[_end_of(consumer, where, "earliest")], asynchronous=False)
+
+
+def _ends_of(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    found = consumer.get_watermark_offsets(partition, timeout=_ANSWER_WITHIN)
+    if found is None:
+        raise KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
+    return found
 
 
 def _end_of(
     consumer: Consumer, partition: TopicPartition, start: Literal["earliest", "latest"]
 ) -> TopicPartition:
-    found = consumer.get_watermark_offsets(partition, timeout=_ANSWER_WITHIN)
-    if found is None:
-        raise KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
-    low, high = found
+    low, high = _ends_of(consumer, partition)
     return TopicPartition(partition.topic, partition.partition, low if start == "earliest" else high)
 
 

@@ -17,13 +17,17 @@ HOUR_MS = 3_600_000
 
 
 def codes(site: Site, count: int) -> list[str]:
-    return [json.loads(record.value())["code"] for record in read(site.kafka, site.violations, at_least=count)]
+    return [
+        json.loads(record.value())["code"] for record in read(site.kafka, site.violations, at_least=count)
+    ]
 
 
 def unaware(lane: Lane, **settings: Any) -> Lane:
     """Have a lane believe that its clean topic takes anything, so that only the broker's answer can tell."""
     lane._learn_outputs = lambda: None  # type: ignore[method-assign]
-    lane._clean = TopicSettings(partitions=1, **{"max_message_bytes": 10_000_000, "after_max_ms": 2**62, **settings})
+    lane._clean = TopicSettings(
+        partitions=1, **{"max_message_bytes": 10_000_000, "after_max_ms": 2**62, **settings}
+    )
     lane._violations = TopicSettings(partitions=1)
     return lane
 
@@ -60,7 +64,9 @@ def test_a_violation_larger_than_its_topic_allows_goes_without_the_original(kafk
         configure(kafka, site.violations, max_message_bytes="5000")
         site.send([b'{"n": "' + b"x" * 100_000 + b'"}', b'{"n": "short"}'])
         with site.running():
-            first, second = (json.loads(record.value()) for record in read(kafka, site.violations, at_least=2))
+            first, second = (
+                json.loads(record.value()) for record in read(kafka, site.violations, at_least=2)
+            )
     assert (first["original"], first["original_bytes"]) == ("omitted", 100_009)
     assert second["original"].startswith("sg1.q.")
     assert first["code"] == second["code"] == "schema.type"

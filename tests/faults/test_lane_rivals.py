@@ -38,25 +38,31 @@ def traffic(site: Site, count: int, *, partitions: int, seconds: float) -> Itera
 
 @pytest.mark.parametrize("permanent", [False, True], ids=["any slot", "permanent slot"])
 def test_partitions_move_between_lanes_while_records_flow(kafka: str, permanent: bool):
-    with open_site(kafka, partitions=6, service={"session_timeout_ms": 6_000}) as site:
-        with site.running("0", permanent=permanent) as first, traffic(site, 40_000, partitions=6, seconds=10):
-            for _ in range(3):
-                with site.running("1", permanent=permanent) as second:
-                    until(lambda: len(first.partitions) == len(second.partitions) == 3)
-                    time.sleep(0.7)
-            assert_exactly_once(site, 40_000, partitions=6)
-            assert first.state == "running"
+    with (
+        open_site(kafka, partitions=6, service={"session_timeout_ms": 6_000}) as site,
+        site.running("0", permanent=permanent) as first,
+        traffic(site, 40_000, partitions=6, seconds=10),
+    ):
+        for _ in range(3):
+            with site.running("1", permanent=permanent) as second:
+                until(lambda second=second: len(first.partitions) == len(second.partitions) == 3)
+                time.sleep(0.7)
+        assert_exactly_once(site, 40_000, partitions=6)
+        assert first.state == "running"
 
 
 def test_a_dead_lanes_partitions_are_taken_over(kafka: str):
-    with open_site(kafka, partitions=4, service={"session_timeout_ms": 6_000}) as site:
-        with site.running("0") as first, site.running("1") as second:
-            until(lambda: len(first.partitions) == len(second.partitions) == 2)
-            with traffic(site, 20_000, partitions=4, seconds=8):
-                time.sleep(1)
-                die(first)
-                assert_exactly_once(site, 20_000, partitions=4)
-            assert second.partitions == (0, 1, 2, 3)
+    with (
+        open_site(kafka, partitions=4, service={"session_timeout_ms": 6_000}) as site,
+        site.running("0") as first,
+        site.running("1") as second,
+    ):
+        until(lambda: len(first.partitions) == len(second.partitions) == 2)
+        with traffic(site, 20_000, partitions=4, seconds=8):
+            time.sleep(1)
+            die(first)
+            assert_exactly_once(site, 20_000, partitions=4)
+        assert second.partitions == (0, 1, 2, 3)
 
 
 def die(lane: Lane) -> None:
@@ -78,7 +84,7 @@ def test_an_at_least_once_lane_gives_partitions_back_without_repeating(kafka: st
         with site.running("0") as first, traffic(site, 20_000, partitions=4, seconds=6):
             for _ in range(2):
                 with site.running("1") as second:
-                    until(lambda: len(first.partitions) == len(second.partitions) == 2)
+                    until(lambda second=second: len(first.partitions) == len(second.partitions) == 2)
                     time.sleep(0.5)
         # A rebalance in good order repeats nothing in this mode either; only a crash may.
         with site.running("0"):
@@ -135,9 +141,7 @@ def test_a_producer_fenced_once_is_replaced(kafka: str):
 
 def fence(site: Site, slot: str) -> None:
     """Take the slot's transactional id, as another process would."""
-    rival = Producer(
-        {"bootstrap.servers": site.kafka, "transactional.id": f"{site.group}.people.{slot}", "transaction.timeout.ms": 15_000}
-    )
+    rival = Producer({"bootstrap.servers": site.kafka, "transactional.id": f"{site.group}.people.{slot}"})
     rival.init_transactions(20)
 
 
