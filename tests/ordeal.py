@@ -246,13 +246,16 @@ class Ordeal:
         until(lambda: len(self.service.children()) == count, what=f"there are {count} children")
         return self.service.children()
 
-    def _kill_child(self, which: int) -> None:
-        pid = self._children()[which]
-        self._kill(pid)
-        until(
-            lambda: pid not in self.service.children() and len(self.service.children()) == 2,
-            what="the parent starts the child again",
-        )
+    def _kill_children(self, *which: int) -> None:
+        killed = {self._children()[number] for number in which}
+        for pid in killed:
+            self._kill(pid)
+
+        def started_again() -> bool:
+            now = self.service.children()
+            return len(now) == 2 and not killed & set(now)
+
+        until(started_again, what=lambda: f"the parent starts them again; {self.service.last_words()}")
 
     def _kill(self, pid: int) -> None:
         send(pid, SIGKILL)
@@ -275,11 +278,11 @@ class Ordeal:
 
 
 def _child_killed(ordeal: Ordeal) -> None:
-    ordeal._kill_child(0)
+    ordeal._kill_children(0)
 
 
 def _other_child_killed(ordeal: Ordeal) -> None:
-    ordeal._kill_child(1)
+    ordeal._kill_children(1)
 
 
 def _parent_killed(ordeal: Ordeal) -> None:
@@ -335,9 +338,7 @@ def _child_suspended(ordeal: Ordeal) -> None:
 
 
 def _both_children_killed(ordeal: Ordeal) -> None:
-    for pid in ordeal._children():
-        ordeal._kill(pid)
-    ordeal._children()
+    ordeal._kill_children(0, 1)
 
 
 def _grown(ordeal: Ordeal) -> None:
