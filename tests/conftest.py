@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for part, fixtures in PARTS.items():
             if fixtures.intersection(getattr(item, "fixturenames", ())):
                 item.add_marker(part)
+    items.sort(key=lambda item: item.get_closest_marker("long") is not None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -30,7 +30,7 @@ from tests.service import Folder, Running, until
 SEARCH = Search(WORDS)
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where metrics of several processes are kept
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 class Aviary:

@@ -7,7 +7,7 @@ from tests.service import until
 
 COUNT = 60_000
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def test_a_service_outlives_its_broker_and_repeats_nothing(second_kafka, tmp_path):

@@ -18,7 +18,7 @@ COUNT = 1_000
 PASSWORD = "correct-horse-battery"
 WRONG = "wrong-horse-battery"
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def guarded(broker: Broker) -> str:

@@ -11,7 +11,7 @@ from tests.service import until
 
 COUNT = 2_000
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 class SmallDisk:

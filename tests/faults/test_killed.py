@@ -9,6 +9,7 @@ from tests.ordeal import TRIALS, Ordeal, Site
 COUNT = int(os.environ.get("STREAMGUARD_PROOF_RECORDS", "200000"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_record_comes_out_once_whatever_is_killed(kafka, tmp_path):
     site = Site(tmp_path / "service", kafka)

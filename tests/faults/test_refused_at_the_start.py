@@ -158,6 +158,7 @@ FAULTS: tuple[Fault, ...] = (
 WITH_PROCESSES = (no_broker, port_taken, no_master_key)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_each_fault_is_told_with_its_remedy_and_nothing_is_lost(kafka, tmp_path, subtests):
     site = Site(tmp_path / "service", kafka)

@@ -10,7 +10,7 @@ from tests.service import Running, until
 COUNT = 40_000
 IN_USE = "is in use elsewhere"
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
