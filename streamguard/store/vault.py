@@ -6,7 +6,7 @@ Columns are looked up and kept whole: one statement each, however many values a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,7 +29,8 @@ class VaultRow:
     expires_at: datetime | None = None
 
 
-_ENTRY: Final = select(*(vault_entries.c[column.name] for column in fields(VaultRow)))
+_COLUMNS: Final = [column.name for column in fields(VaultRow)]
+_ENTRY: Final = select(*(vault_entries.c[name] for name in _COLUMNS))
 
 
 class Vault:
@@ -38,19 +39,19 @@ class Vault:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, element: str, version: int, indexes: Iterable[bytes]) -> dict[bytes, VaultRow]:
-        """The entries of these values, by index; values without a token are left out. One statement."""
+    def tokens(self, element: str, version: int, indexes: Iterable[bytes]) -> dict[bytes, str]:
+        """The tokens of these values, by index; values without one are left out. One statement."""
         entry = vault_entries.c
-        rows: dict[bytes, VaultRow] = {}
+        found: dict[bytes, str] = {}
         with self._database.reading() as connection:
             for some in _some(sorted(set(indexes))):
-                which = (entry.element == element) & (entry.version == version) & entry.index_hmac.in_(some)
-                for row in connection.execute(_ENTRY.where(which)):
-                    found = VaultRow(*row)
-                    rows[found.index_hmac or b""] = found
-        return rows
+                query = select(entry.index_hmac, entry.token).where(
+                    entry.element == element, entry.version == version, entry.index_hmac.in_(some)
+                )
+                found.update((index, token) for index, token in connection.execute(query) if index)
+        return found
 
-    def by_token(self, element: str, tokens: Iterable[str]) -> dict[str, VaultRow]:
+    def find(self, element: str, tokens: Iterable[str]) -> dict[str, VaultRow]:
         """The entries behind these tokens, expired ones too, by token. One statement."""
         rows: dict[str, VaultRow] = {}
         with self._database.reading() as connection:
@@ -62,7 +63,7 @@ class Vault:
     def add(self, rows: Iterable[VaultRow]) -> set[str]:
         """Keep new entries, on disk before this returns; one statement. Returns the tokens that were kept.
 
-        A row is left out when its value has a token already (`find` has it now) or when its token is taken.
+        A row is left out when its value has a token already (`tokens` has it now) or when its token is taken.
         """
         # All writers go the same way through the index, so that none waits for one that waits for it.
         ordered = sorted(rows, key=lambda row: (row.element, row.version, row.index_hmac or b""))
@@ -70,7 +71,7 @@ class Vault:
             return self._database.insert_new(
                 connection,
                 vault_entries,
-                [asdict(row) for row in ordered],
+                [{name: getattr(row, name) for name in _COLUMNS} for row in ordered],
                 returning=vault_entries.c.token,
             )
 
