@@ -9,13 +9,15 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from tests.load import Headers, Load, Record
+from tests.load import PSEUDONYMS, SEALED, Headers, Load, Record
 from tests.servers import unique
 
+_OPENED_ONE_IN = 16  # records whose tokens are opened: each costs as much as protecting three records
 _MOST_LISTED = 10  # problems of one kind that are told in full
 
 Opener = Callable[[str, str], bytes]
@@ -25,16 +27,27 @@ Opener = Callable[[str, str], bytes]
 class Audit:
     """The books of one proof. `topic` is the source, `policy` what ``sg-policy`` must say.
 
+    `reveal` opens a token; `open_original` the original of a violation. Without them neither is opened.
+
     Call `source` for every record of the source, then `clean` and `violation` for every record of the outputs in the
     order of their partitions, then `close`; `problems` is then empty, or says what is wrong.
     """
 
-    def __init__(self, topic: str, policy: str, load: Load, open_original: Opener | None = None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        policy: str,
+        load: Load,
+        reveal: Callable[[str], Any] | None = None,
+        open_original: Opener | None = None,
+    ) -> None:
         self.topic = topic
         self.load = load
         self.counts: Counter[str] = Counter()
         self._policy = policy.encode()
+        self._reveal = reveal
         self._open = open_original
+        self._pseudonyms: dict[tuple[str, str], str] = {}
         self._problems: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
         # By place in the source: the number of the record that stands there, and taken away once it was found.
@@ -76,7 +89,7 @@ class Audit:
         if self.load.is_tombstone(n):
             if value is not None:
                 self._wrong("a tombstone has a value", source)
-        elif value is None or orjson.loads(value)["number"] != n:
+        elif value is None or not self._is_protected(orjson.loads(value), n):
             self._wrong("another value", source)
 
     def violation(self, message: Message) -> None:
@@ -109,6 +122,24 @@ class Audit:
         """Everything was read: what was not found is missing."""
         for source in self._missing:
             self._wrong("on neither output", source)
+
+    def _is_protected(self, order: dict[str, Any], n: int) -> bool:
+        """Whether `order` is what has to become of order `n`."""
+        was = self.load.order(n)["customer"]
+        customer = order.get("customer", {})
+        tokens = [customer.pop(name, "") for name in SEALED]
+        pseudonyms = [customer.pop(name, "") for name in PSEUDONYMS]
+        if order != self.load.protected(n):
+            return False
+        for name, pseudonym in zip(PSEUDONYMS, pseudonyms, strict=True):
+            # Two tables of one name each way: a pseudonym of two values is as wrong as a value with two.
+            if self._pseudonyms.setdefault((name, was[name]), pseudonym) != pseudonym:
+                return False
+            if self._pseudonyms.setdefault((f"{name} of", pseudonym), was[name]) != was[name]:
+                return False
+        if self._reveal is None or n % _OPENED_ONE_IN:
+            return all(token.startswith("sg1.") for token in tokens)
+        return [self._reveal(token) for token in tokens] == [was[name] for name in SEALED]
 
     def _claim(self, output: str, message: Message, headers: Headers) -> tuple[int | None, bytes]:
         """The number of the record that this is the outcome of; None when there is none to be claimed."""
@@ -165,11 +196,12 @@ def audit(
     load: Load,
     *,
     policy: str,
+    reveal: Callable[[str], Any] | None = None,
     open_original: Opener | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Audit:
     """Read source and outputs completely and close the books. `progress` is told of every thousand records."""
-    books = Audit(topic, policy, load, open_original)
+    books = Audit(topic, policy, load, reveal, open_original)
     read = 0
     for name, enter in (
         (topic, books.source),

@@ -92,6 +92,12 @@ quality:
 """
 """The policy file; `policy_text` fills in the topic."""
 
+SEALED = ("name", "email")
+"""The fields of `customer` that become tokens."""
+
+PSEUDONYMS = ("id", "ssn")
+"""The fields of `customer` that become pseudonyms: equal where they were equal, and different elsewhere."""
+
 
 def policy_text(topic: str) -> str:
     """The policy of the load, for one topic."""
@@ -251,6 +257,19 @@ class Load:
             "address": f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}",
             "note": "leave it at the door",
         }
+
+    def protected(self, n: int) -> dict[str, Any]:
+        """The same as it has to come out, but for what `SEALED` and `PSEUDONYMS` name."""
+        order = self.order(n)
+        customer, payment = order["customer"], order["payment"]
+        for name in (*SEALED, *PSEUDONYMS):
+            del customer[name]
+        customer["born"] = customer["born"][:4]
+        payment["card"] = "*" * 12 + payment["card"][-4:]
+        payment["currency"] = payment["currency"].upper()
+        order["items"][1]["gift_note"] = "[redacted]"
+        order["address"] = order["address"].rpartition(".")[0] + ".0/24"
+        return order
 
     def record(self, n: int) -> Record:
         """Record `n` as it is produced."""

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
-from streamguard.crypto.aead import open_original
+from streamguard.crypto.aead import open_original, open_token
 from tests.audit import Audit, audit
 from tests.load import CLEAN_MAX_MESSAGE_BYTES, SCHEMA, Load, Writer, policy_text
 from tests.servers import unique
@@ -119,6 +119,7 @@ class Site:
             self.topic,
             self.load,
             policy=self.folder.policy_stamp("orders"),
+            reveal=lambda token: open_token(token, keyring),
             open_original=lambda token, identity: open_original(token, identity, keyring),
             progress=progress,
         )

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Message
 
 from tests.audit import Audit, packed
-from tests.load import BAD_ONE_IN, FAULTS, Load
+from tests.load import BAD_ONE_IN, FAULTS, PSEUDONYMS, SEALED, Load
 
 LOAD = Load(partitions=6, start=1_700_000_000_000)
 TOPIC = "orders"
@@ -37,10 +37,19 @@ def source(n):
 def clean(n, **changes):
     fields = {
         "topic": f"{TOPIC}.clean", "partition": LOAD.partition(n), "offset": n, "key": LOAD.key(n),
-        "value": None if LOAD.is_tombstone(n) else orjson.dumps({"number": n}),
+        "value": None if LOAD.is_tombstone(n) else protected(n),
         "headers": LOAD.expected_headers(n, place(n), b"p@1"), "timestamp": (1, LOAD.start + n),
     }  # fmt: skip
     return Message(**fields | changes)
+
+
+def protected(n, **changes):
+    """The clean value of record `n`; `changes` are fields of its customer."""
+    was, order = LOAD.order(n)["customer"], LOAD.protected(n)
+    order["customer"] |= {name: f"sg1.e.key.{was[name]}" for name in SEALED}
+    order["customer"] |= {name: f"tok_{was[name]}" for name in PSEUDONYMS}
+    order["customer"] |= changes
+    return orjson.dumps(order)
 
 
 def violation(n, *, body=None, **changes):
@@ -70,8 +79,12 @@ def opened(token, _identity):
     return packed(LOAD.record(int(token.rpartition(" ")[2])))
 
 
+def revealed(token):
+    return token.removeprefix("sg1.e.key.")
+
+
 def books(clean_messages, violation_messages, count=COUNT):
-    audit = Audit(TOPIC, "p@1", LOAD, opened)
+    audit = Audit(TOPIC, "p@1", LOAD, revealed, opened)
     for n in range(count):
         audit.source(source(n))
     for message in clean_messages:
@@ -84,7 +97,8 @@ def books(clean_messages, violation_messages, count=COUNT):
 
 GOOD = [n for n in range(COUNT) if LOAD.fault(n) is None]
 BAD = [n for n in range(COUNT) if LOAD.fault(n) is not None]
-PLAIN = next(n for n in GOOD if n % 3 and not LOAD.is_tombstone(n))  # a value, and no header that passes
+# A value, no header that passes, and one of those whose tokens are opened.
+PLAIN = next(n for n in GOOD if n % 3 and n % 16 == 0 and n > 5 and not LOAD.is_tombstone(n))
 RIGHT = [clean(n) for n in GOOD], [violation(n) for n in BAD]
 
 
@@ -145,6 +159,11 @@ def test_order_is_looked_at_by_source_partition_and_output_partition():
         ({"timestamp": (1, LOAD.start)}, "another timestamp"),
         ({"value": b'{"number":0}'}, "another value"),
         ({"value": None}, "another value"),
+        ({"value": protected(PLAIN, name="Ana Example")}, "another value"),
+        ({"value": protected(PLAIN, name="sg1.e.key.somebody else")}, "another value"),
+        ({"value": protected(PLAIN, id="tok_C00000001")}, "another value"),
+        ({"value": protected(PLAIN, born="1901-02-03")}, "another value"),
+        ({"value": protected(PLAIN + 1)}, "another value"),
         ({"headers": [("sg-source", place(PLAIN)), ("sg-policy", b"p@2")]}, "other headers"),
         (
             {"headers": [("person", b"Ana"), ("sg-source", place(PLAIN)), ("sg-policy", b"p@1")]},
