@@ -22,7 +22,10 @@ Config = Annotated[
     typer.Option("--config", "-c", help="The service file. Default: streamguard.yaml, if it is here."),
 ]
 StoreUrl = Annotated[
-    str | None, typer.Option("--store", help="The store, where there is no service file: sqlite:///FILE.")
+    str | None,
+    typer.Option(
+        "--store", help="The store, where there is no service file: sqlite:///FILE or postgresql://…"
+    ),
 ]
 
 keys_app = typer.Typer(

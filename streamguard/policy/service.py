@@ -103,7 +103,8 @@ class Store(Model):
     """The database of wrapped data keys."""
 
     url: SecretStr = Field(
-        default=SecretStr("sqlite:///streamguard.db"), description="Such as sqlite:///streamguard.db"
+        default=SecretStr("sqlite:///streamguard.db"),
+        description="sqlite:///streamguard.db, or postgresql://user:${PASSWORD}@host/database",
     )
 
 

@@ -124,9 +124,7 @@ def test_a_user_that_may_not_make_tables(plain_user):
 def test_a_user_that_may_use_the_tables_and_nothing_more(plain_user, postgres_url):
     with opened(postgres_url):
         name = make_url(plain_user).username
-        execute(
-            postgres_url, f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {name}"
-        )
+        execute(postgres_url, f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {name}")
     with opened(plain_user) as store:
         assert store.keys.add(ROW)
         assert store.keys.destroy([ROW.id], ROW.created_at) == [ROW.id]
@@ -534,3 +532,43 @@ def test_an_encrypted_connection(encrypted, authority, tmp_path):
 
     with pytest.raises(ConfigError, match="does not let this user in"), opened(f"{encrypted}?{trusted}"):
         pass  # without a certificate of ours
+
+
+# -- a socket of this host -------------------------------------------------------------------------------------------
+
+
+def test_through_a_socket_of_this_host(postgres_url, tmp_path):
+    """Here a relay stands for the server's own socket, which scripts/postgres does not open."""
+    place = make_url(postgres_url)
+    path = tmp_path / ".s.PGSQL.5432"
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                inside, _ = listener.accept()
+                with inside, socket.create_connection((place.host, place.port)) as outside:
+                    back = threading.Thread(target=pump, args=[outside, inside])
+                    back.start()
+                    pump(inside, outside)
+                    back.join()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        server = threading.Thread(target=serve, args=[listener])
+        server.start()
+        with opened(
+            f"postgresql://{place.username}:{place.password}@/{place.database}?host={tmp_path}"
+        ) as store:
+            assert store.keys.add(ROW)
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join(10)
+    path.unlink()
+    with pytest.raises(KeysUnavailableError, match="does not answer"):
+        open_store(f"postgresql://me@/guard?host={tmp_path}")

@@ -1,7 +1,11 @@
 """The project as it is packaged: versions agree, and everything installed is pinned by hash."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -84,3 +88,44 @@ def test_the_build_backend_is_locked():
 
 def test_type_checkers_find_our_types():
     assert (Path(streamguard.__file__).parent / "py.typed").exists()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """What people install, unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel):
+    package = Path(streamguard.__file__).parent
+    ours = {file.relative_to(package) for file in package.rglob("*") if file.is_file()}
+    packed = {file.relative_to(wheel / "streamguard") for file in (wheel / "streamguard").rglob("*")}
+    assert {file for file in ours if file.suffix != ".pyc"} <= packed
+
+
+def test_the_wheel_upgrades_a_store(wheel, tmp_path):
+    script = """
+import sys
+from streamguard.store import migrate
+from streamguard.store.store import open_database, open_store
+database = open_database(sys.argv[1], create=True)
+with database.alone("tables") as connection:
+    migrate._migrate(connection, "0001")
+open_store(sys.argv[1]).health()
+print(migrate.__file__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"sqlite:///{tmp_path}/keys.db"],
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(str(wheel))
