@@ -38,7 +38,6 @@ _PROBES: Final[dict[str, tuple[Node, Any]]] = {
     "const": ({"const": 1}, 2),
     "propertyNames": ({"propertyNames": {"maxLength": 1}}, {"ab": 1}),
     "unevaluatedProperties": ({"unevaluatedProperties": False}, {"a": 1}),
-    "unevaluatedItems": ({"unevaluatedItems": False}, [1]),
     "additionalItems": ({"items": [{}], "additionalItems": False}, [1, 2]),
 }
 # Keywords that say nothing about what is valid.
@@ -387,11 +386,10 @@ def _elements(parts: list[Node], branches: list[Node]) -> list[Any]:
 
 
 def _covers_elements(part: Node) -> bool:
-    """True when every element of an array has some schema. ``additionalItems`` counts beside a list only."""
-    others = [part.get("items"), part.get("unevaluatedItems")]
-    if isinstance(part.get("items"), list):
-        others.append(part.get("additionalItems"))
-    return any(isinstance(other, dict) or other is False for other in others)
+    """True when every element of an array has some schema. ``unevaluatedItems`` may have been outdone."""
+    items = part.get("items")
+    rest = part.get("additionalItems") if isinstance(items, list) else items
+    return isinstance(rest, dict) or rest is False
 
 
 def _is_map(parts: list[Node], branches: list[Node]) -> bool:
@@ -407,12 +405,9 @@ def _is_shut(parts: list[Node]) -> bool:
 
 
 def _is_covered(parts: list[Node]) -> bool:
-    """True when every property of an object has some schema."""
-    return any(
-        part.get(keyword) is False or bool(isinstance(part.get(keyword), dict) and part[keyword])
-        for part in parts
-        for keyword in _OTHER_NAMES
-    )
+    """True when every property of an object has some schema. ``unevaluatedProperties`` may have been outdone."""
+    others = [part.get("additionalProperties") for part in parts]
+    return any(other is False or (isinstance(other, dict) and bool(other)) for other in others)
 
 
 def _merged(leaves: Iterable[Leaf]) -> Iterator[Leaf]:

@@ -236,11 +236,20 @@ def test_what_a_draft_does_not_heed_closes_nothing(document, passes):
         obj(a={"type": "array", "prefixItems": [STRING], "additionalItems": False}),
         {**DRAFT_7, **obj(a={"type": "array", "items": [STRING], "unevaluatedItems": False})},
         {**DRAFT_7, **obj(a={"type": "array", "additionalItems": STRING})},
+        obj(a={"type": "array", "prefixItems": [STRING], "contains": {}, "unevaluatedItems": False}),
     ],
 )
 def test_what_a_draft_does_not_heed_limits_nothing(document):
     (leaf,) = leaves(document).values()
     assert leaf.free
+
+
+def test_properties_that_something_else_allows_are_not_unevaluated():
+    patterns = {"patternProperties": {"^a": STRING}, "unevaluatedProperties": {"type": "string"}}
+    found = leaves(
+        obj(m={"type": "object", "propertyNames": {"maxLength": 3}, "additionalProperties": True, **patterns})
+    )
+    assert found["m.*"].free
 
 
 @pytest.mark.parametrize(
