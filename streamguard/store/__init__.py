@@ -1,1 +1,1 @@
-"""What must outlive a process: wrapped data keys, in SQL."""
+"""What must outlive a process, in SQL: keys, vault tokens, the audit trail. One file per concern, one per database."""
