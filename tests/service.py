@@ -135,8 +135,25 @@ class Folder:
         loaded = load_policy(self.path / "policies" / f"{name}.yaml")
         return f"{loaded.policy.name}@{loaded.policy.version}"
 
+    def install(self, name: str, module: str, **transforms: str) -> None:
+        """A third party's package, of one module, with transforms by verb: ``name.Class``."""
+        packages = self.path / "packages"
+        about = packages / f"{name}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (packages / f"{name}.py").write_text(module)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        entries = "".join(f"{verb} = {name}:{kind}\n" for verb, kind in transforms.items())
+        (about / "entry_points.txt").write_text(f"[streamguard.transforms]\n{entries}")
+
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "TMPDIR": str(self.path / "temporary"), "NO_COLOR": "1", "COLUMNS": "200"}
+        python = [str(self.path / "packages"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {
+            **os.environ,
+            "TMPDIR": str(self.path / "temporary"),
+            "PYTHONPATH": os.pathsep.join(python),
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+        }
 
 
 class Running:

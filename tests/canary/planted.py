@@ -51,6 +51,7 @@ SCHEMA: dict[str, Any] = {
         "address": TEXT,
         "photo": TEXT,
         "alias": TEXT,
+        "trap": TEXT,
         "place": {
             "type": "object",
             "additionalProperties": False,
@@ -106,6 +107,7 @@ fields:
   tags: {encrypt: {deterministic: true}}
   attributes: drop
   contacts[*].value: encrypt
+  trap: explode
 keep: [number, kind, comment, "contacts[*].kind"]
 quality:
   - {rule: fixed != name, code: fixed_is_name}
@@ -147,6 +149,31 @@ keep: [number, name]
 
 POLICIES = {"people": PEOPLE, "strangers": STRANGERS, "loose": LOOSE, "leaky": LEAKY}
 SCHEMAS = {"people.schema.json": SCHEMA, "strangers.schema.json": STRANGERS_SCHEMA}
+
+
+EXPLODE = """
+import logging
+import threading
+import warnings
+
+from streamguard.transforms.base import Transform
+
+
+class Explode(Transform):
+    verb = "explode"
+
+    def apply(self, values, reject):
+        logging.getLogger("foreign").error("cannot take %s", values, exc_info=ValueError(values))
+        warnings.warn(f"cannot take {values}", stacklevel=1)
+        thread = threading.Thread(target=self.fail, args=(values,))
+        thread.start()
+        thread.join()
+        self.fail(values)
+
+    def fail(self, values):
+        raise ValueError(f"cannot take {values}") from KeyError(*values)
+"""
+"""A third party's transform that fails, and tells everyone of it, in every way that Python has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,4 +387,6 @@ FAULTS: dict[str, Spoil] = {
     "mail": _with(comment="write to %@example.com"),
     "card": _with(comment=f"% pays with {CARD}"),
     "call": _with(comment=f"% at {PHONE}"),
+    # a third party's transform that fails
+    "trap": _with(trap="%"),
 }

@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from tests.audit import messages
 from tests.canary.planted import (
     CLEAN_MAX_MESSAGE_BYTES,
+    EXPLODE,
     POLICIES,
     RECORDS,
     SCHEMAS,
@@ -42,6 +43,7 @@ class Aviary:
         self.sources = {policy: f"{self.group}-{policy}" for policy in POLICIES}
         texts = {f"{name}.yaml": text % {"topic": self.sources[name]} for name, text in POLICIES.items()}
         self.folder = Folder(path, bootstrap, texts, SCHEMAS, group=self.group, **settings)
+        self.folder.install("foreign", EXPLODE, explode="Explode")
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
         people = self.sources["people"]
         self._create(
