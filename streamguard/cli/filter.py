@@ -76,6 +76,10 @@ def filter_lines(
 
       streamguard filter policies/orders.yaml orders.ndjson --ephemeral-keys | head
     """
+    from streamguard import logs
+
+    # Beside violations on stderr, and never with what a library says of a value: as JSON lines, too.
+    logs.setup("json", "error")
     guard = _guard(policy, (config, store, keys, keys_env), ephemeral=ephemeral_keys)
     with ExitStack() as stack:
         source = sys.stdin.buffer if file == _STDIN else stack.enter_context(_open(file, "rb"))
