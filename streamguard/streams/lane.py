@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import methodcaller
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal
 
@@ -33,9 +34,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamguard import logs
 from streamguard.errors import ConfigError, KeysUnavailableError, StreamGuardError
-from streamguard.guard.batch import Batch
+from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.guard import SLICE, Guard
-from streamguard.guard.violation import Violation
+from streamguard.guard.violation import Finding, Violation
 from streamguard.metrics import LaneMetrics
 from streamguard.policy.service import Service
 from streamguard.streams.client import (
@@ -71,6 +72,10 @@ _NARROWING: Final = (
     8  # a refusal costs about twenty commits, so the search takes large steps down, small ones up
 )
 _EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits them
+
+HEADERS: Final = Finding("decode.headers", "decode", "the name of a header is not UTF-8")
+_UNREADABLE: Final[Headers] = []
+_ask_headers: Final = methodcaller("headers")
 
 _log = logs.get(__name__)
 
@@ -386,7 +391,7 @@ class Lane:
             self.policy.topic,
             [message.value() for message in messages],
             keys=[message.key() for message in messages],
-            headers=[message.headers() for message in messages],
+            headers=[_headers(message) for message in messages],
             timestamps=[message.timestamp()[1] for message in messages],
             partitions=[message.partition() for message in messages],
             offsets=[message.offset() for message in messages],
@@ -436,6 +441,7 @@ class Lane:
         began = time.monotonic()
         self._guard.process(batch)
         self._metrics.guard_seconds.observe(time.monotonic() - began)
+        batch.reject_all([row for row in batch.live if batch.headers[row] is _UNREADABLE], HEADERS)
         if self._guilty:
             self._reject_guilty(batch)
         clean_bytes = self._clean.screen(batch)
@@ -445,9 +451,10 @@ class Lane:
             return
         if not self._delivery.is_open:
             self._begin()
+        # Counted first: what is refused while it is handed over is looked for among these records too.
+        self._count(batch, violations, clean_bytes, began)
         self._send_clean(batch)
         self._send_violations(batch, violations)
-        self._count(batch, violations, clean_bytes, began)
 
     def _begin(self) -> None:
         self._heed_fencing()
@@ -646,7 +653,11 @@ class Lane:
         Far fewer records are tried next, until one stands alone. Each transaction that passes doubles the number, so
         the search ends soon and progress is made meanwhile.
         """
-        self._learn_outputs()  # the topic's settings may have been changed under us
+        try:
+            self._learn_outputs()  # the topic's settings may have been changed under us
+        except KafkaTrouble as away:
+            if not away.transient:
+                raise
         if tally.records > 1:
             self._appetite = max(1, tally.records // _NARROWING)
             return
@@ -744,6 +755,19 @@ class Lane:
         self._tally = _Tally()
         self._positions.clear()
         self._metrics.partitions.set(0)
+
+
+def _headers(message: Message) -> Headers | None:
+    """The headers of a message.
+
+    For a name that is not UTF-8 the library sets an error and returns a list with a hole in it all the same (measured,
+    confluent-kafka 2.16). Called by way of C, Python notices at once; otherwise the error turns up anywhere later.
+    """
+    try:
+        headers: Headers | None = _ask_headers(message)
+    except (UnicodeDecodeError, SystemError):
+        return _UNREADABLE
+    return headers
 
 
 def _folded(partitions: list[int], count: int) -> list[int]:
