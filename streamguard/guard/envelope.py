@@ -8,12 +8,15 @@ from typing import Any, Final, Literal
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.protect import rejecter
 from streamguard.guard.violation import Finding
+from streamguard.policy.models import Policy, TruncateTimestamp
 from streamguard.transforms.base import Transform
 
 # W3C Trace Context, section 3.2: version, trace id, parent id, flags. A header that breaks it could carry anything.
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _UNITS_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _OURS: Final = "sg-"
+
+Treatment = Literal["keep", "drop", "second", "minute", "hour", "day"]
 
 KEY_TYPE: Final = Finding(
     "transform.key", "envelope", "the key's transform gave no text that a key can carry", "$key"
@@ -33,7 +36,7 @@ class Envelope:
         *,
         key: str | Transform[Any],
         headers: Literal["keep", "drop"] | tuple[str, ...],
-        timestamp: Literal["keep", "drop", "second", "minute", "hour", "day"],
+        timestamp: Treatment,
         policy: str,
         version: str,
     ) -> None:
@@ -50,11 +53,7 @@ class Envelope:
             batch.out_keys = self._protected_keys(batch, self.key)
         elif self.key == "drop":
             batch.out_keys = [None] * len(batch.keys)
-        if self.timestamp == "drop":
-            batch.out_timestamps = [0] * len(batch.timestamps)  # the producer puts the present in its place
-        elif self.timestamp != "keep":
-            unit = _UNITS_MS[self.timestamp]
-            batch.out_timestamps = [time - time % unit if time > 0 else time for time in batch.timestamps]
+        batch.out_timestamps = treated(batch.timestamps, self.timestamp)
         batch.out_headers = self._headers(batch)
 
     def _protected_keys(self, batch: Batch, transform: Transform[Any]) -> list[bytes | None]:
@@ -85,6 +84,22 @@ class Envelope:
         if name.startswith(_OURS) or (self.names is not None and name not in self.names):
             return False
         return self.names is None or name != "traceparent" or bool(value and _TRACEPARENT.fullmatch(value))
+
+
+def treated(timestamps: list[int], treatment: Treatment) -> list[int]:
+    """Timestamps in milliseconds as a policy wants them; 0 where there is none: the producer takes the present."""
+    if treatment == "keep":
+        return timestamps
+    if treatment == "drop":
+        return [0] * len(timestamps)
+    unit = _UNITS_MS[treatment]
+    return [time - time % unit if time > 0 else time for time in timestamps]
+
+
+def treatment_of(policy: Policy) -> Treatment:
+    """The word for what a policy does to timestamps."""
+    stamp = policy.timestamp
+    return stamp.truncate.to if isinstance(stamp, TruncateTimestamp) else stamp
 
 
 def _text(key: bytes | None) -> Any:

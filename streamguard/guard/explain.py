@@ -12,8 +12,9 @@ import orjson
 from streamguard.crypto.aead import seal_original
 from streamguard.crypto.keyring import Keyring
 from streamguard.guard.batch import Batch
+from streamguard.guard.envelope import treated, treatment_of
 from streamguard.guard.violation import Finding, Violation
-from streamguard.policy.models import Quarantine
+from streamguard.policy.models import Policy
 
 # Room for headers and Kafka's own framing when a violation has to fit under a topic's max.message.bytes.
 ENVELOPE_BYTES: Final = 2_048
@@ -22,10 +23,11 @@ ENVELOPE_BYTES: Final = 2_048
 class Explain:
     """Writes violations for one policy."""
 
-    def __init__(self, policy: str, version: str, quarantine: Quarantine, keyring: Keyring) -> None:
-        self.policy = policy
-        self.version = version
-        self.retain = quarantine.retain
+    def __init__(self, policy: Policy, keyring: Keyring) -> None:
+        self.policy = policy.name
+        self.version = policy.version
+        self.retain = policy.quarantine.retain
+        self.timestamp = treatment_of(policy)
         self.keyring = keyring
 
     def __call__(self, batch: Batch, row: int, *, max_bytes: int | None = None) -> Violation:
@@ -37,6 +39,7 @@ class Explain:
         partition, offset = batch.partitions[row], batch.offsets[row]
         identity = violation_id(batch.topic, partition, offset)
         first = findings[0]
+        (timestamp,) = treated([batch.timestamps[row]], self.timestamp)
         errors = [_error(finding) for finding in findings]
         body: dict[str, Any] = {
             "id": identity,
@@ -47,7 +50,7 @@ class Explain:
             "errors": errors,
             "policy": {"name": self.policy, "version": self.version},
             "source": {
-                "topic": batch.topic, "partition": partition, "offset": offset, "timestamp": batch.timestamps[row],
+                "topic": batch.topic, "partition": partition, "offset": offset, "timestamp": timestamp,
             },
             "observed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }  # fmt: skip

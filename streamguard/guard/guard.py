@@ -17,14 +17,14 @@ from streamguard.guard.clean import Clean
 from streamguard.guard.declared import Declared
 from streamguard.guard.decode import Decode
 from streamguard.guard.encode import Encode
-from streamguard.guard.envelope import Envelope
+from streamguard.guard.envelope import Envelope, treatment_of
 from streamguard.guard.explain import Explain
 from streamguard.guard.inspect import Inspect
 from streamguard.guard.protect import Protect
 from streamguard.guard.quality import Quality
 from streamguard.guard.validate import Validate
 from streamguard.guard.violation import Finding
-from streamguard.policy.models import Policy, Rule, TruncateTimestamp
+from streamguard.policy.models import Policy, Rule
 from streamguard.policy.paths import Path, parse_path
 from streamguard.transforms.base import Field, Transform
 from streamguard.transforms.register import register
@@ -68,7 +68,7 @@ class Guard:
         self.keyring = keyring
         stages = _compile(policy, Schema(schema) if schema is not None else None, keyring)
         self.rooms = [list(room) for _, room in groupby(stages, key=attrgetter("stage"))]
-        self.explain = Explain(policy.name, policy.version, policy.quarantine, keyring)
+        self.explain = Explain(policy, keyring)
 
     def process(self, batch: Batch) -> None:
         """Take a batch through every room.
@@ -76,6 +76,7 @@ class Guard:
         Afterwards `batch.live` holds the rows whose out columns may leave, `batch.findings` the others. Raises
         KeysUnavailableError when keys cannot be had now: nothing has left, and a new batch of the same records will do.
         """
+        told = {row: list(found) for row, found in batch.findings.items()}
         try:
             for room in self.rooms:
                 for stage in room:
@@ -84,12 +85,13 @@ class Guard:
         except (KeysUnavailableError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic in a library's Rust is no Exception
-            self._isolate(batch, error)
+            self._isolate(batch, told, error)
 
-    def _isolate(self, batch: Batch, error: BaseException) -> None:
+    def _isolate(self, batch: Batch, told: dict[int, list[Finding]], error: BaseException) -> None:
         """Something failed that must not: take every row by itself, so that one record spoils no other.
 
-        The row on which it fails again becomes ``guard.failed``: a crash would come back with its record for ever.
+        Rows with findings from before the guard (`told`) keep those. The row on which it fails again becomes
+        ``guard.failed``: a crash would come back with its record for ever.
         """
         _log.error("guard.failed", policy=self.name, error=error)
         if len(batch.values) == 1:
@@ -97,8 +99,11 @@ class Guard:
             batch.live = []
             return
         rows = [batch.row(row) for row in range(len(batch.values))]
-        for row in rows:
-            self.process(row)
+        for row, one in enumerate(rows):
+            if row in told:
+                one.findings, one.live = {0: told[row]}, []
+            else:
+                self.process(one)
         batch.merge(rows)
 
 
@@ -211,11 +216,10 @@ def _envelope(policy: Policy, keyring: Keyring) -> Envelope:
     # "drop" is a way to treat a key, not the transform of that name, which removes a field from its object.
     simple = policy.key.verb in {"keep", "drop"}
     text = Leaf(Path((KEY_PATH,)), frozenset({"string"}))
-    stamp = policy.timestamp
     return Envelope(
         key=policy.key.verb if simple else build(policy, policy.key, KEY_PATH, keyring, text),
         headers=policy.headers,
-        timestamp=stamp.truncate.to if isinstance(stamp, TruncateTimestamp) else stamp,
+        timestamp=treatment_of(policy),
         policy=policy.name,
         version=policy.version,
     )

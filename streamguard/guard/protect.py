@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from streamguard.guard.batch import Batch
 from streamguard.guard.columns import Columns
 from streamguard.guard.violation import Finding
 from streamguard.policy.paths import Path
-from streamguard.transforms.base import Transform
+from streamguard.transforms.base import DOMAIN, Transform
 
+_CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
 UNTAKEN: Final = "the transform cannot take this value"
 
 
@@ -52,8 +54,10 @@ def rejecter(
     return reject
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _finding(transform: type[Transform[Any]], code: str, path: str) -> Finding:
+    if not _CODE.fullmatch(code):
+        code = DOMAIN  # another package's code could be the value itself
     return Finding(
         f"transform.{transform.verb}.{code}", "protect", transform.messages.get(code, UNTAKEN), path
     )

@@ -13,6 +13,7 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.errors import KeysUnavailableError
 from streamguard.guard.batch import Batch
 from streamguard.guard.guard import Guard
+from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy
 from streamguard.transforms.base import Options, Transform
 from streamguard.transforms.register import register
@@ -377,3 +378,41 @@ def test_keys_that_cannot_be_had_stop_the_batch(keyring, monkeypatch):
     monkeypatch.setattr(keyring, "fresh", away)
     with pytest.raises(KeysUnavailableError):
         process(guard, GOOD)
+
+
+def test_what_was_found_before_the_guard_is_not_forgotten(keyring, monkeypatch):
+    monkeypatch.setattr("streamguard.guard.guard.register", lambda: {**register(), "broken": Broken})
+    guard = guard_of(keyring, fields=POLICY["fields"] | {"card": "broken"})
+    batch = Batch("people", [orjson.dumps(GOOD), orjson.dumps(good(card="raise"))])
+    batch.reject(0, Finding("decode.size", "decode", "too long"))
+    guard.process(batch)
+    assert {row: [finding.code for finding in found] for row, found in batch.findings.items()} == {
+        0: ["decode.size"],
+        1: ["guard.failed"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "told"),
+    [("keep", 1_700_000_123_456), ("drop", 0), ({"truncate": {"to": "hour"}}, 1_699_999_200_000)],
+)
+def test_a_violation_tells_no_more_of_the_time_than_the_policy(keyring, timestamp, told):
+    guard = guard_of(keyring, timestamp=timestamp)
+    body = orjson.loads(guard.explain(process(guard, b"x", timestamps=[1_700_000_123_456]), 0).body)
+    assert body["source"]["timestamp"] == told
+
+
+class Talkative(Broken):
+    """Another package's transform that puts the value into its code."""
+
+    def apply(self, values, reject):
+        reject(0, f"cannot take {values[0]}")
+        return values
+
+
+def test_a_code_that_is_no_code_is_not_passed_on(keyring, monkeypatch):
+    monkeypatch.setattr("streamguard.guard.guard.register", lambda: {**register(), "broken": Talkative})
+    guard = guard_of(keyring, fields=POLICY["fields"] | {"card": "broken"})
+    batch = process(guard, good(card="CANARY"))
+    assert [finding.code for finding in batch.findings[0]] == ["transform.broken.domain"]
+    assert b"CANARY" not in guard.explain(batch, 0).body
