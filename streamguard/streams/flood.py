@@ -16,6 +16,7 @@ class Flood:
         self._slices: deque[tuple[int, int]] = deque()
         self._records = 0
         self._violations = 0
+        self._allowed = False
 
     def rises(self, records: int, violations: int) -> bool:
         """Take in one slice; true when the share is over the limit, judged over `per` records at least."""
@@ -28,9 +29,19 @@ class Flood:
             old_records, old_violations = self._slices.popleft()
             self._records -= old_records
             self._violations -= old_violations
-        return self._records >= self._limit.per and self._violations > self._limit.ratio * self._records
+        judged = self._records >= self._limit.per
+        over = judged and self._violations > self._limit.ratio * self._records
+        if self._allowed:
+            self._allowed = over or not judged
+            return False
+        return over
 
     def forget(self) -> None:
-        """Begin anew: with another policy, or because a person said that these records really are bad."""
+        """Begin to count anew: what was counted is undone."""
         self._slices.clear()
         self._records = self._violations = 0
+
+    def allow(self) -> None:
+        """A person said that these records really are bad: let this flood pass, and warn of the next one."""
+        self.forget()
+        self._allowed = True

@@ -207,7 +207,7 @@ class Lane:
 
     def resume(self) -> None:
         """Go on after `pause` or ``violation_limit``: what looked like a flood is then taken for what it is."""
-        self._commands.put(self._go_on)
+        self._commands.put(self._resume)
 
     # -- The thread --------------------------------------------------------------------------------------------------
 
@@ -630,6 +630,11 @@ class Lane:
             # A pause outlives an assignment (measured, librdkafka 2.16); seeking fails for partitions in error.
             self._consumer.resume(partitions)
             self._consumer.assign(partitions)
+
+    def _resume(self) -> None:
+        if self.reason == "violation_limit":
+            self._flood.allow()
+        self._go_on()
 
     def _go_on(self) -> None:
         if self._held_until is None:

@@ -211,14 +211,15 @@ def test_a_flood_of_violations_pauses_until_a_better_policy_comes(kafka: str):
 
 
 def test_resuming_takes_a_flood_for_what_it_is(kafka: str):
-    limit = {"violation_limit": {"ratio": 0.5, "per": 100}}
+    limit = {"violation_limit": {"ratio": 0.5, "per": 200}}
     with open_site(kafka, policy=limit) as site:
-        site.send([b"{"] * 60 + [document(n) for n in range(10)])
-        site.send([b"{"] * 60 + [document(n) for n in range(200)])
+        site.send([b"{"] * 5000)
         with site.running() as lane:
-            until(lambda: lane.reason == "violation_limit")
+            until(lambda: (lane.state, lane.reason) == ("paused", "violation_limit"))
             lane.resume()
-            until(lambda: lane.reason == "violation_limit" or site.committed(1) == [330])
+            until(lambda: site.committed(1) == [5000])
+            assert lane.ready
+            assert_exactly_once(site, 5000, partitions=1, bad=5000)
 
 
 def test_pausing_and_resuming(kafka: str):
