@@ -32,6 +32,7 @@ Style = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.:/@#+-]{1,300}")
+_ELEMENT = re.compile(r"[^\s|\x00-\x1f\x7f\ud800-\udfff]{1,500}")  # of a policy; by default, topic and path
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,120}")
 _PLACE = re.compile(r"[A-Za-z0-9_.<>-]{1,200}:\d{1,7}")
 _LONGEST = 4000
@@ -41,7 +42,7 @@ _PROSE = re.compile(f"[^\\x00-\\x1f\\x7f\\ud800-\\udfff]{{0,{_LONGEST}}}")
 FIELDS: dict[str, re.Pattern[str] | type] = {
     # what it is about, as named in the policy or the service file
     "policy": _NAME, "version": _NAME, "topic": _NAME, "group": _NAME, "slot": _NAME, "file": _PROSE,
-    "element": _NAME, "key_id": _NAME, "policies": _NAME, "command": _CODE, "provider": _CODE, "address": _NAME,
+    "element": _ELEMENT, "key_id": _NAME, "policies": _NAME, "command": _CODE, "provider": _CODE, "address": _NAME,
     # where in Kafka
     "partition": int, "offset": int, "partitions": int,
     # what happened: our own codes

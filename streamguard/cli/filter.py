@@ -180,7 +180,8 @@ class _Run:
             typer.echo(self._counts() + (f": {codes}" if codes else ""), err=True)
 
     def _counts(self) -> str:
-        return f"{self._passed:,} clean, {self.found.total():,} violations"
+        count = self.found.total()
+        return f"{self._passed:,} clean, {count:,} violation{'' if count == 1 else 's'}"
 
 
 def _forget(*streams: IO[bytes]) -> None:

@@ -99,6 +99,12 @@ def test_a_value_that_is_not_what_its_field_holds_is_withheld(stream: io.StringI
     assert lines(stream)[0]["policy"] == "(withheld)"
 
 
+@pytest.mark.parametrize("element", ["email", "orders.$key", "orders.items[*].gift_note", "orders.straße"])
+def test_an_element_is_shown_as_the_policy_writes_it(stream: io.StringIO, element: str) -> None:
+    logs.get("streamguard.test").info("key.minted", element=element)
+    assert lines(stream)[0]["element"] == element
+
+
 def test_an_event_is_a_name(stream: io.StringIO) -> None:
     logs.get("streamguard.test").info(f"seen {CANARY}")
     assert lines(stream)[0]["event"] == "(withheld)"
