@@ -12,12 +12,12 @@ from typing import NoReturn
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.servers import Broker, MissingPart, Postgres, Server, database_at, unique
 
 # A slow machine is no failure of a property.
-settings.register_profile("streamguard", deadline=None)
+settings.register_profile("streamguard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("streamguard")
 
 # Each part that tests may ask for, with the fixtures that stand for it.
