@@ -195,7 +195,6 @@ class Session:
             "PATH": f"{venv}:{os.environ['PATH']}",
             "TERM": "xterm-256color",
             "NO_COLOR": "1",
-            "PYTHONWARNINGS": "ignore",
             **(environment or {}),
         }
         _checkout(folder)

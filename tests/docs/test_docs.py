@@ -175,12 +175,14 @@ def run_session(session: Session, blocks: list[Block]) -> None:
 
 
 @sessions(on_kafka=False)
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_commands_do_what_their_page_shows(blocks: list[Block], tmp_path: Path):
     run_session(Session(tmp_path / "streamguard"), blocks)
 
 
 @sessions(on_kafka=True)
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_commands_on_kafka_do_what_their_page_shows(
     blocks: list[Block], tmp_path: Path, start_broker: Callable[[], Broker]
@@ -276,6 +278,7 @@ def as_here(example: str, folder: Path) -> str:
     return ours
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_examples_of_help_texts_run(tmp_path: Path):
     folder = tmp_path / "streamguard"
@@ -301,6 +304,7 @@ def test_examples_of_help_texts_run(tmp_path: Path):
                 session.type(unwritten(as_here(example, folder)))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_examples_of_help_texts_run_on_kafka(tmp_path: Path, start_broker: Callable[[], Broker]):
     broker = start_broker()
