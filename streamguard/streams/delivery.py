@@ -58,8 +58,8 @@ class Delivery(ABC):
         """Have a producer. What an earlier one of the same slot left open is aborted. Raises Undone."""
 
     @abstractmethod
-    def begin(self, consumer: Consumer) -> None:
-        """Open. Raises Undone when no producer can be had now."""
+    def begin(self, group: object) -> None:
+        """Open, for records of this membership of the group. Raises Undone when no producer can be had now."""
 
     @abstractmethod
     def commit(self, consumer: Consumer, positions: list[TopicPartition]) -> None:
@@ -161,8 +161,9 @@ class Delivery(ABC):
 class ExactlyOnce(Delivery):
     """Outputs and offsets in one transaction.
 
-    The group's metadata is taken when the transaction begins, with the batch: the coordinator then refuses the offsets
-    of a member whose partitions have moved meanwhile. Fresh metadata at the commit would vouch for a stale batch.
+    It is committed under the membership (`Consumer.consumer_group_metadata`) with which the records' partitions were
+    assigned: the coordinator then refuses the offsets of a member whose partitions have moved meanwhile. Fresh metadata
+    would vouch for a stale batch, and a client that knows itself thrown out gives metadata that vouches for nothing.
     """
 
     _group: object = None
@@ -173,9 +174,9 @@ class ExactlyOnce(Delivery):
             self._insist(producer, lambda: producer.init_transactions(_STEP), time.monotonic() + _PATIENCE)
             self._producer = producer
 
-    def begin(self, consumer: Consumer) -> None:
+    def begin(self, group: object) -> None:
         self.prepare()
-        self._group = consumer.consumer_group_metadata()
+        self._group = group
         try:
             self._at_work().begin_transaction()
         except KafkaException as problem:
@@ -266,7 +267,7 @@ class AtLeastOnce(Delivery):
         if self._producer is None:
             self._producer = self._new_producer()
 
-    def begin(self, consumer: Consumer) -> None:
+    def begin(self, group: object) -> None:
         self.prepare()
         self._start()
 

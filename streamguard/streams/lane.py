@@ -60,7 +60,7 @@ from streamguard.streams.topics import REFUSED, Cluster, TopicSettings
 
 State = Literal["starting", "running", "paused", "stopped", "failed"]
 
-_ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
+_ANSWER_WITHIN: Final = 4.0  # seconds for the cluster to answer one question: a stop waits for it
 _IDLE: Final = 0.1  # seconds to wait for a first record: how soon a command is noticed
 _FILL: Final = 0.02  # seconds a slice may fill up while the commit is not due anyway
 _MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions behind transaction markers
@@ -68,9 +68,7 @@ _LOOK_EVERY: Final = 1.0  # seconds between looks for brokers that are away
 _CLOSE_WITHIN: Final = 2.0  # seconds to leave the group in good order
 _LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
 _RIVAL_WITHIN: Final = 60.0  # seconds within which a second fencing means that there is a rival
-_NARROWING: Final = (
-    8  # a refusal costs about twenty commits, so the search takes large steps down, small ones up
-)
+_NARROWING: Final = 8  # a refusal costs about twenty commits: large steps down, small ones up
 _EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits them
 
 HEADERS: Final = Finding("decode.headers", "decode", "the name of a header is not UTF-8")
@@ -149,11 +147,13 @@ class Lane:
         self._tally = _Tally()
         self._positions: dict[int, int] = {}
         self._last_commit = -math.inf
+        self._behind: dict[int, int] = {}
 
         # What went wrong, and until when to stand still because of it.
         self._held_until: float | None = None
         self._setbacks = 0
-        self._moved = self._assigned = False
+        self._group: object = None  # our membership, as of when the partitions were assigned
+        self._moved = False
         self._unreachable = False
         self._look_at = -math.inf
         self._fenced_at = -math.inf
@@ -202,7 +202,7 @@ class Lane:
         self._commands.put(lambda: self._adopt(guard))
 
     def pause(self) -> None:
-        """Stand still until `resume` or `reload`."""
+        """Stand still until `resume`."""
         self._commands.put(lambda: self._set_back("operator", hold=math.inf))
 
     def resume(self) -> None:
@@ -322,7 +322,7 @@ class Lane:
     def _learn_outputs(self) -> None:
         """Read what the outputs accept, and keep the producer's batches below it."""
         clean, violations = self.policy.clean_topic, self.policy.violations_topic
-        settings = Cluster(self._service).settings([clean, violations])
+        settings = Cluster(self._service, within=_ANSWER_WITHIN).settings([clean, violations])
         self._clean, self._violations = settings[clean], settings[violations]
         sizes = [found.max_message_bytes for found in settings.values()]
         self._delivery.configure(
@@ -338,7 +338,7 @@ class Lane:
             known = self._consumer.list_topics(topic, timeout=_ANSWER_WITHIN).topics[topic]
             if known.error is not None:
                 raise trouble(known.error, self._service, topic)
-            if pin_start(self._consumer, topic, len(known.partitions), self._service.start):
+            if pin_start(self._consumer, topic, len(known.partitions), self._service.start, _ANSWER_WITHIN):
                 _log.info("lane.new_group", policy=self.policy.name, topic=topic)
             self._consumer.subscribe(
                 [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -429,7 +429,7 @@ class Lane:
             return
         self._delivery.abort()
         try:
-            pin_new_partition(self._consumer, self.policy.topic, partition)
+            pin_new_partition(self._consumer, self.policy.topic, partition, _ANSWER_WITHIN)
         except KafkaException as problem:
             raise Undone(code_of(problem.args[0])) from None
         raise Undone("new_partition")
@@ -458,7 +458,7 @@ class Lane:
 
     def _begin(self) -> None:
         self._heed_fencing()
-        self._delivery.begin(self._consumer)
+        self._delivery.begin(self._group)
 
     def _explain(self, batch: Batch, row: int) -> Violation:
         guilt = self._guilty.get((batch.partitions[row], batch.offsets[row]))
@@ -556,7 +556,8 @@ class Lane:
         metrics, tally = self._metrics, self._tally
         metrics.commit_seconds.observe(now - started)
         metrics.last_commit.set_to_current_time()
-        metrics.lag.set(self._lag())
+        self._behind |= self._lag()
+        metrics.lag.set(sum(self._behind.values()))
         if not tally.records:
             return
         metrics.records_in.inc(tally.records)
@@ -567,15 +568,14 @@ class Lane:
         metrics.batch_seconds.observe(now - tally.began)
         metrics.end_to_end_seconds.observe(max(0.0, time.time() - tally.oldest_ms / 1000))
 
-    def _lag(self) -> int:
+    def _lag(self) -> dict[int, int]:
         """Records behind the ends of the partitions just committed, as of their last fetch."""
-        lag = 0
-        for partition, position in self._positions.items():
-            known = self._consumer.get_watermark_offsets(
-                TopicPartition(self.policy.topic, partition), cached=True
-            )
-            lag += max(0, known[1] - position)
-        return lag
+        topic = self.policy.topic
+        ends = {
+            partition: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)[1]
+            for partition in self._positions
+        }
+        return {partition: max(0, ends[partition] - at) for partition, at in self._positions.items()}
 
     # -- When something goes wrong -----------------------------------------------------------------------------------
 
@@ -642,7 +642,7 @@ class Lane:
         self._held_until = None
         self._flood.forget()
         self._rewind()
-        self._settle("running" if self._assigned else "starting")
+        self._settle("running" if self._group is not None else "starting")
 
     def _adopt(self, guard: Guard) -> None:
         self._guard = guard
@@ -650,7 +650,8 @@ class Lane:
         self._interval = guard.policy.commit_interval_ms / 1000
         self._flood = Flood(guard.policy.violation_limit)
         _log.info("lane.reloaded", policy=self.policy.name, version=self.policy.version)
-        self._go_on()
+        if self.reason != "operator":
+            self._go_on()
 
     def _narrow_down(self, tally: _Tally, refusal: str) -> None:
         """The broker refused a record, and which one is not known: its whole batch reports the error.
@@ -704,7 +705,7 @@ class Lane:
         return trouble(error, self._service, self.policy.topic)
 
     def _on_error(self, error: KafkaError) -> None:
-        """What librdkafka tells of its connections, in whichever thread of ours polls it."""
+        """What librdkafka tells of its connections; called within `poll`."""
         code = code_of(error)
         self._metrics.kafka_error(code)
         if error.code() in CONNECTION and not self._unreachable:
@@ -726,7 +727,8 @@ class Lane:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.partitions = tuple(sorted(partition.partition for partition in partitions))
-        self._assigned = self._moved = True
+        self._moved = True
+        self._group = consumer.consumer_group_metadata()
         consumer.assign(partitions)
         if self._held_until is None:
             consumer.resume(partitions)
@@ -759,7 +761,9 @@ class Lane:
         self.partitions = ()
         self._tally = _Tally()
         self._positions.clear()
+        self._behind.clear()
         self._metrics.partitions.set(0)
+        self._metrics.lag.set(0)
 
 
 def _headers(message: Message) -> Headers | None:

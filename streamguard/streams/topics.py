@@ -141,17 +141,21 @@ def _slack(batch: Batch) -> int:
 
 
 class Cluster:
-    """One short conversation with the cluster. Its errors are `KafkaTrouble`, each with its remedy."""
+    """One short conversation with the cluster, each question to be answered `within` so many seconds.
 
-    def __init__(self, service: Service) -> None:
+    Its errors are `KafkaTrouble`, each with its remedy.
+    """
+
+    def __init__(self, service: Service, within: float = _ANSWER_WITHIN) -> None:
         self._service = service
+        self._within = within
         self._seen: KafkaError | None = None
         self._admin = AdminClient(admin_config(service, self._remember), logger=logs.librdkafka())
 
     def partition_counts(self) -> dict[str, int]:
         """The topics that exist, with their numbers of partitions."""
         try:
-            topics = self._admin.list_topics(timeout=_ANSWER_WITHIN).topics
+            topics = self._admin.list_topics(timeout=self._within).topics
         except KafkaException as problem:
             self._admin.poll(0)
             # A broker that refuses us looks like one that is not there; the callback knows the difference.
@@ -164,9 +168,7 @@ class Cluster:
         if self._is_mock():
             return found
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in found]
-        for resource, answer in self._admin.describe_configs(
-            resources, request_timeout=_ANSWER_WITHIN
-        ).items():
+        for resource, answer in self._admin.describe_configs(resources, request_timeout=self._within).items():
             try:
                 found[resource.name] = answer.result()
             except KafkaException as problem:
@@ -177,7 +179,7 @@ class Cluster:
 
     def _is_mock(self) -> bool:
         """Whether this is librdkafka's mock cluster (``streamguard demo``), which does not answer about settings."""
-        return str(self._admin.list_topics(timeout=_ANSWER_WITHIN).cluster_id).startswith("mockCluster")
+        return str(self._admin.list_topics(timeout=self._within).cluster_id).startswith("mockCluster")
 
     def settings(self, topics: Sequence[str]) -> dict[str, TopicSettings]:
         """What the topics accept. Raises KafkaTrouble when one does not exist."""
@@ -190,7 +192,7 @@ class Cluster:
 
     def members(self, group: str) -> list[tuple[str, str]]:
         """The members of a consumer group: the client id and the host of each, as the brokers see them."""
-        answer = self._admin.describe_consumer_groups([group], request_timeout=_ANSWER_WITHIN)[group]
+        answer = self._admin.describe_consumer_groups([group], request_timeout=self._within)[group]
         try:
             return [(member.client_id, member.host) for member in answer.result().members]
         except KafkaException as problem:
@@ -199,7 +201,7 @@ class Cluster:
     def create(self, topics: Sequence[NewTopic]) -> None:
         """Create topics and wait until they are known. One that appears meanwhile is fine."""
         answers: dict[str, Future[None]] = self._admin.create_topics(
-            list(topics), request_timeout=_ANSWER_WITHIN
+            list(topics), request_timeout=self._within
         )
         for topic, answer in answers.items():
             try:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Producer
 
+from streamguard.guard.batch import Batch
 from streamguard.streams.lane import Lane, SlotInUseError
 from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources, until
 
@@ -77,6 +78,33 @@ def die(lane: Lane) -> None:
     # Its consumer would go on with heartbeats in the background, so it has to leave; the transaction stays open.
     assert dead.wait(10)
     lane._consumer.unsubscribe()
+
+
+def test_a_lane_that_was_given_up_for_dead_publishes_nothing_more(kafka: str):
+    """Its group has moved on while it was busy with a slice, and its client knows that before the lane does."""
+    impatient = {"bootstrap.servers": kafka, "max.poll.interval.ms": "6000"}
+    with open_site(kafka, service={"kafka": impatient, "session_timeout_ms": 6_000}) as site:
+        slow = site.make_guard()
+        process, asleep = slow.process, threading.Event()
+
+        def sleep(batch: Batch) -> None:
+            if not asleep.is_set():
+                asleep.set()
+                time.sleep(9)
+            process(batch)
+
+        slow.process = sleep  # type: ignore[method-assign]
+        with site.running("0", guard=slow) as first:
+            site.send([document(n) for n in range(100)])
+            assert asleep.wait(20)
+            with site.running("1") as second:
+                until(lambda: second.partitions == (0,))
+                assert_exactly_once(site, 100, partitions=1)
+                time.sleep(5)
+                assert_exactly_once(site, 100, partitions=1)
+            site.send([document(n) for n in range(100, 120)])
+            assert_exactly_once(site, 120, partitions=1)
+            assert first.ready
 
 
 def test_an_at_least_once_lane_gives_partitions_back_without_repeating(kafka: str):
