@@ -187,7 +187,10 @@ class ExactlyOnce(Delivery):
         producer = self._at_work()
         # Past its timeout the coordinator has decided about the transaction without us.
         deadline = time.monotonic() + self._timeout
-        self._insist(producer, lambda: self._send_offsets(producer, positions, deadline), deadline)
+        offsets = producer.send_offsets_to_transaction
+        self._insist(
+            producer, lambda: self._outlast(lambda: offsets(positions, self._group), deadline), deadline
+        )
         self._insist(producer, lambda: producer.commit_transaction(_STEP), deadline)
         self.is_open = False
 
@@ -209,34 +212,34 @@ class ExactlyOnce(Delivery):
         self.abort()
         return False
 
-    def _send_offsets(self, producer: Producer, positions: list[TopicPartition], deadline: float) -> None:
-        """Add the positions to the transaction.
+    def _outlast(self, call: Callable[[], Any], deadline: float) -> None:
+        """Make a call that waits for a coordinator that is away for as long as it is, whatever timeout it is given.
 
-        The call waits for a coordinator that is away for as long as it is, whatever timeout it is given (measured,
-        librdkafka 2.16), so it has a thread to wait in. Given up, that thread and its producer end when it returns.
+        It has a thread to wait in (measured, librdkafka 2.16: 15 s, or for ever). Given up, the thread is left behind
+        with its producer, and both end when the call returns. Raises what the call raises, or Undone.
         """
         answers: SimpleQueue[Exception | None] = SimpleQueue()
 
         def ask() -> None:
             try:
-                producer.send_offsets_to_transaction(positions, self._group, _STEP)
+                call()
                 answers.put(None)
             except Exception as problem:  # noqa: BLE001 - raised again where it is waited for
                 answers.put(problem)
 
-        threading.Thread(target=ask, name="send-offsets", daemon=True).start()
+        threading.Thread(target=ask, name="offsets", daemon=True).start()
+        problem: Exception | None = None
         while True:
             try:
                 problem = answers.get(timeout=_STEP)
+                break
             except Empty:
-                self._hear(producer)
+                self._hear(self._at_work())
                 if self._give_up() or time.monotonic() > deadline:
                     self.close()
                     raise Undone("timed_out") from None
-                continue
-            if problem is not None:
-                raise problem
-            return
+        if problem is not None:
+            raise problem
 
     def _hear(self, producer: Producer) -> None:
         """Let the producer tell what it knows of its connections. It raises what is fatal; the call itself will too."""
@@ -272,18 +275,9 @@ class AtLeastOnce(Delivery):
         self._start()
 
     def commit(self, consumer: Consumer, positions: list[TopicPartition]) -> None:
-        producer = self._at_work()
-        deadline = time.monotonic() + self._timeout
-        while producer.flush(_STEP):
-            if self._give_up() or time.monotonic() > deadline:
-                raise Undone("timed_out")
-        if self.refusal or self._failure:
-            raise Undone(self.refusal or self._failure or "")
-        try:
-            consumer.commit(offsets=positions, asynchronous=False)
-        except KafkaException as problem:
-            raise self._undone(problem) from None
-        self.is_open = False
+        # Nothing has to wait for the answer: a commit that fails is made good by the next one. (While a call that
+        # waits is under way, the library lets no other thread use the consumer, so none could be left behind either.)
+        self._when_acknowledged(lambda: consumer.commit(offsets=positions, asynchronous=True))
 
     def abort(self) -> None:
         if self.is_open:
@@ -293,8 +287,22 @@ class AtLeastOnce(Delivery):
         if not self.is_open:
             return False
         try:
-            self.commit(consumer, positions)
+            self._when_acknowledged(lambda: consumer.commit(offsets=positions, asynchronous=False))
         except (Undone, KafkaException):
             self.abort()
             return False
         return True
+
+    def _when_acknowledged(self, commit: Callable[[], object]) -> None:
+        producer = self._at_work()
+        deadline = time.monotonic() + self._timeout
+        while producer.flush(_STEP):
+            if self._give_up() or time.monotonic() > deadline:
+                raise Undone("timed_out")
+        if self.refusal or self._failure:
+            raise Undone(self.refusal or self._failure or "")
+        try:
+            commit()
+        except KafkaException as problem:
+            raise self._undone(problem) from None
+        self.is_open = False

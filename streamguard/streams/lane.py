@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from operator import methodcaller
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal
@@ -284,7 +285,8 @@ class Lane:
     def _make_consumer(self) -> Consumer:
         config = consumer_config(self._service, self.policy.name, self.slot)
         try:
-            return Consumer(config | {"error_cb": self._on_error}, logger=logs.librdkafka())
+            callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
+            return Consumer(config | callbacks, logger=logs.librdkafka())
         except KafkaException:
             raise ConfigError(
                 "The Kafka client refuses a property under 'kafka:', or cannot read a file that one names.",
@@ -711,6 +713,17 @@ class Lane:
         if error.code() in CONNECTION and not self._unreachable:
             self._unreachable = True
             _log.warning("lane.kafka_unreachable", policy=self.policy.name, code=code)
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        """How a commit ended that nobody waits for; called within `poll`, out of which nothing may be raised."""
+        if error is None:
+            return
+        self._on_error(error)
+        if error.code() in FINAL:
+            self._commands.put(partial(self._end, self._beyond_help(error)))
+
+    def _end(self, error: StreamGuardError) -> None:
+        raise error
 
     def _look_for_brokers(self) -> None:
         """Nothing tells that a connection is back while no record comes, so ask now and then."""

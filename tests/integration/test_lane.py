@@ -157,8 +157,10 @@ def test_it_follows_records_as_they_come(kafka: str):
             assert len(read(kafka, site.clean, at_least=n + 1)) == n + 1
 
 
-def test_stopping_in_the_midst_loses_and_repeats_nothing(kafka: str):
-    with open_site(kafka, partitions=3, policy={"commit_interval_ms": 500}) as site:
+@DELIVERIES
+def test_stopping_in_the_midst_loses_and_repeats_nothing(kafka: str, delivery: str):
+    policy = {"commit_interval_ms": 500, "delivery": delivery}
+    with open_site(kafka, partitions=3, policy=policy) as site:
         site.send([document(n) for n in range(60_000)], partitions=3)
         for _ in range(4):
             with site.running():
