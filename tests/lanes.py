@@ -184,7 +184,9 @@ def assert_exactly_once(
     """Each of the `count` inputs is on one of the outputs, once, and in order within its partition."""
     clean = read(site.kafka, site.clean, at_least=count - bad, within=within)
     violations = read(site.kafka, site.violations, at_least=bad, within=within)
-    assert (len(clean), len(violations)) == (count - bad, bad), f"{len(clean)} clean, {len(violations)} violations"
+    assert (len(clean), len(violations)) == (count - bad, bad), (
+        f"{len(clean)} clean, {len(violations)} violations"
+    )
     for outputs in (clean, violations):
         by_partition: dict[int, list[int]] = {}
         for partition, offset in sources(outputs):
