@@ -7,7 +7,7 @@ loops short. Containers on the way to a leaf are found once per batch and shared
 from __future__ import annotations
 
 from collections import deque
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter, setitem
 from typing import Any, Final
 
@@ -110,9 +110,7 @@ class Columns:
         rows, holders = self.places(batch, tuple(parents), step)
         if isinstance(step, str):
             return rows, [holder.get(step) for holder in holders]
-        pairs = [
-            (row, node)
-            for row, holder in zip(rows, holders, strict=True)
-            for node in (holder if step is Wild.EACH else holder.values())
-        ]
-        return [row for row, _ in pairs], [node for _, node in pairs]
+        inner = holders if step is Wild.EACH else [holder.values() for holder in holders]
+        return list(chain.from_iterable(map(repeat, rows, map(len, holders)))), list(
+            chain.from_iterable(inner)
+        )

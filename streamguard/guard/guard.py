@@ -44,6 +44,9 @@ _NARROW_FORMATS: Final = frozenset(
     {"uuid", "date", "date-time", "time", "duration", "email", "ipv4", "ipv6", "hostname"}
 )  # fmt: skip
 
+# Nothing that the last look knows has fewer characters, in whatever disguise: currencies and countries cost nothing.
+_SHORTEST: Final = 4
+
 
 class Stage(Protocol):
     """A step of the corridor. Neighbours of one `stage` name share a room: all that they find of a row is listed."""
@@ -203,7 +206,10 @@ def _inspected(
     texts = [
         leaf.path
         for leaf in leaves
-        if "string" in leaf.types and not leaf.enum and leaf.format not in _NARROW_FORMATS
+        if "string" in leaf.types
+        and not leaf.enum
+        and leaf.format not in _NARROW_FORMATS
+        and (leaf.max_length is None or leaf.max_length >= _SHORTEST)
     ]
     return [path for path in kept if path not in skipped and any(path.covers(text) for text in texts)]
 

@@ -145,6 +145,9 @@ NO_POSITION: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET
 FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Another producer took over our transactional id, or the coordinator ended our transaction at its timeout."""
 
+OUSTED: Final = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})
+"""The group threw the consumer out, for one that joined with the same ``group.instance.id``."""
+
 PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 """What became of records whose transaction was aborted."""
 

@@ -45,6 +45,7 @@ from streamguard.streams.client import (
     END_OF_PARTITION,
     FINAL,
     NO_POSITION,
+    OUSTED,
     KafkaTrouble,
     Slot,
     code_of,
@@ -158,6 +159,7 @@ class Lane:
         self._unreachable = False
         self._look_at = -math.inf
         self._fenced_at = -math.inf
+        self._disconnected_at = -math.inf
 
         # While a refused record is looked for: how many records a transaction may hold, and who was found guilty.
         self._appetite = _EVERYTHING
@@ -222,7 +224,7 @@ class Lane:
         except StreamGuardError as error:
             self._fail(error)
         except KafkaException as problem:
-            self._fail(self._beyond_help(problem.args[0]))
+            self._fail(trouble(problem.args[0], self._service, self.policy.topic))
         except Exception as error:  # noqa: BLE001 - a lane that ends must say so, whatever ended it
             _log.error("lane.unexpected", policy=self.policy.name, error=error)
             self._fail(
@@ -237,10 +239,10 @@ class Lane:
     def _turn(self) -> None:
         """Once around: take a slice, guard it, hand it over; commit when it is time."""
         self._obey()
-        if self._held_until is not None:
-            self._stand_still()
-            return
         try:
+            if self._held_until is not None:
+                self._stand_still()
+                return
             batch = self._read()
             if batch is not None:
                 self._carry(batch)
@@ -250,6 +252,10 @@ class Lane:
             self._set_back("keys_unavailable")
         except Undone as undone:
             self._set_back(undone.code)
+        except KafkaException as problem:
+            if problem.args[0].code() not in OUSTED:
+                raise
+            self._join_again()
 
     def _obey(self) -> None:
         try:
@@ -360,15 +366,16 @@ class Lane:
     def _close(self) -> None:
         self._delivery.abort()
         self._delivery.close()
-        # Leaving the group waits for its coordinator, for as long as the session timeout; a stop does not.
-        closing = threading.Thread(
-            target=self._consumer.close, name=f"{self._thread.name}-close", daemon=True
-        )
-        closing.start()
-        closing.join(_CLOSE_WITHIN)
+        self._close_consumer(self._consumer).join(_CLOSE_WITHIN)
         self._metrics.running.set(0)
         self._metrics.paused.set(0)
         self._metrics.partitions.set(0)
+
+    def _close_consumer(self, consumer: Consumer) -> threading.Thread:
+        """Leaving the group waits for its coordinator, for as long as the session timeout; nobody else should."""
+        closing = threading.Thread(target=consumer.close, name=f"{self._thread.name}-close", daemon=True)
+        closing.start()
+        return closing
 
     # -- Reading -----------------------------------------------------------------------------------------------------
 
@@ -421,7 +428,7 @@ class Lane:
         elif error.code() in NO_POSITION:
             self._find_position(partition)
         elif is_fatal(error) or error.code() in FINAL:
-            raise self._beyond_help(error)
+            raise KafkaException(error)
         else:
             self._on_error(error)
 
@@ -604,26 +611,23 @@ class Lane:
         if hold is None:
             hold = min(0.1 * 2**self._setbacks, _LONGEST_HOLD) if self._setbacks else 0.0
             self._setbacks += 1
+        self._held_until = time.monotonic() + hold
         if hold:
-            self._hold(reason, hold)
-        else:
-            self._rewind()
-
-    def _hold(self, reason: str, seconds: float) -> None:
-        self._held_until = time.monotonic() + seconds
-        self._consumer.pause(self._consumer.assignment())
-        self._settle("paused", reason)
+            self._consumer.pause(self._consumer.assignment())
+            self._settle("paused", reason)
 
     def _stand_still(self) -> None:
         """Go on polling, so that the group knows that we live; whatever comes is read again later."""
         if self._held_until is not None and time.monotonic() >= self._held_until:
+            # Positions can be read once what we left open is aborted, which a new producer sees to first of all.
+            self._delivery.prepare()
             self._held_until = None
             self._rewind()
             return
         message = self._consumer.poll(_IDLE)
         error = message.error() if message is not None else None
         if error is not None and is_fatal(error):
-            raise self._beyond_help(error)
+            raise KafkaException(error)
 
     def _rewind(self) -> None:
         """Read again from what is committed, as the broker has it: we may not know how our last commit ended."""
@@ -641,9 +645,8 @@ class Lane:
     def _go_on(self) -> None:
         if self._held_until is None:
             return
-        self._held_until = None
+        self._held_until = time.monotonic()
         self._flood.forget()
-        self._rewind()
         self._settle("running" if self._group is not None else "starting")
 
     def _adopt(self, guard: Guard) -> None:
@@ -686,31 +689,51 @@ class Lane:
         batch.refresh()
 
     def _heed_fencing(self) -> None:
-        """Replace a fenced producer once; if that one is fenced soon after, there is a rival, and we give way."""
+        """A fenced producer is replaced at the next opening, unless there is a rival."""
         if not self._delivery.fenced:
             return
         self._delivery.fenced = False
-        now = time.monotonic()
-        if now - self._tally.began > self._service.transaction_timeout_ms / 1000:
+        if time.monotonic() - self._tally.began > self._service.transaction_timeout_ms / 1000:
             return  # the coordinator's own doing: it ends transactions that take too long
+        self._look_for_rival()
+
+    def _join_again(self) -> None:
+        """Replace a consumer that was thrown out of its group, unless there is a rival."""
+        self._delivery.abort()
+        self._metrics.aborted("fenced")
+        self._look_for_rival()
+        self._drop_partitions()
+        self._group = None
+        old, self._consumer = self._consumer, self._make_consumer()
+        self._close_consumer(old)
+        held, reason = self._held_until, self.reason
+        self._open()
+        if held is not None:
+            self._settle("paused", reason)
+
+    def _look_for_rival(self) -> None:
+        """Fenced once, we come back; fenced again soon after, there is a rival, and we give way.
+
+        Not so after a lost connection. A consumer whose session ended with it joins anew while its last heartbeat is
+        under way, and fences itself (librdkafka, issue 3437); a producer finds its transaction ended.
+        """
         self._metrics.fences.inc()
         _log.warning("lane.fenced", policy=self.policy.name, slot=self.slot.name)
+        now = time.monotonic()
+        if now - self._disconnected_at < _RIVAL_WITHIN:
+            return
         if now - self._fenced_at < _RIVAL_WITHIN:
             raise SlotInUseError(self.slot.name)
         self._fenced_at = now
-
-    def _beyond_help(self, error: KafkaError) -> StreamGuardError:
-        """What an error means that only a person can mend."""
-        if is_fatal(error) and self.slot.permanent:
-            # The group threw this consumer out: somebody joined with the same ``group.instance.id``.
-            return SlotInUseError(self.slot.name)
-        return trouble(error, self._service, self.policy.topic)
 
     def _on_error(self, error: KafkaError) -> None:
         """What librdkafka tells of its connections; called within `poll`."""
         code = code_of(error)
         self._metrics.kafka_error(code)
-        if error.code() in CONNECTION and not self._unreachable:
+        if error.code() not in CONNECTION:
+            return
+        self._disconnected_at = time.monotonic()
+        if not self._unreachable:
             self._unreachable = True
             _log.warning("lane.kafka_unreachable", policy=self.policy.name, code=code)
 
@@ -720,7 +743,7 @@ class Lane:
             return
         self._on_error(error)
         if error.code() in FINAL:
-            self._commands.put(partial(self._end, self._beyond_help(error)))
+            self._commands.put(partial(self._end, trouble(error, self._service, self.policy.topic)))
 
     def _end(self, error: StreamGuardError) -> None:
         raise error
@@ -754,6 +777,8 @@ class Lane:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Everything open belongs to these partitions, and must be ended before another member may have them."""
+        if consumer is not self._consumer:
+            return  # one that was replaced takes its leave
         started = time.monotonic()
         records = self._tally.records
         if self._delivery.give_back(consumer, self._where()):
@@ -764,6 +789,8 @@ class Lane:
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """They are another member's already."""
+        if consumer is not self._consumer:
+            return
         if self._delivery.is_open:
             self._delivery.abort()
             self._metrics.aborted("rebalance")

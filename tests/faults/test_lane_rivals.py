@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 
 from streamguard.guard.batch import Batch
 from streamguard.streams.lane import Lane, SlotInUseError
@@ -165,6 +165,30 @@ def test_a_producer_fenced_once_is_replaced(kafka: str):
     assert isinstance(lane.error, SlotInUseError)
     with site.running("1"):
         assert len(sources(read(kafka, site.clean, at_least=101))) == 101
+
+
+def test_a_consumer_thrown_out_once_joins_again(kafka: str):
+    with open_site(kafka, partitions=2) as site, site.running("0", permanent=True) as lane:
+        site.send([document(n) for n in range(100)], partitions=2)
+        read(kafka, site.clean, at_least=100)
+        oust(site, "0")
+        site.send([document(n) for n in range(100, 200)], partitions=2)
+        assert_exactly_once(site, 200, partitions=2)
+        until(lambda: lane.ready)
+        oust(site, "0")
+        until(lambda: lane.state == "failed")
+    assert isinstance(lane.error, SlotInUseError)
+
+
+def oust(site: Site, slot: str) -> None:
+    """Take the slot's place in the group, as another process would, and leave it again."""
+    group = f"{site.group}.people"
+    rival = Consumer(
+        {"bootstrap.servers": site.kafka, "group.id": group, "group.instance.id": f"{group}.{slot}"}
+    )
+    rival.subscribe([site.source])
+    until(lambda: rival.poll(0.1) is not None or rival.assignment())
+    rival.close()
 
 
 def fence(site: Site, slot: str) -> None:

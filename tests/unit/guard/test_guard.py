@@ -13,6 +13,7 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.errors import KeysUnavailableError
 from streamguard.guard.batch import Batch
 from streamguard.guard.guard import Guard
+from streamguard.guard.inspect import Inspect
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy
 from streamguard.transforms.base import Options, Transform
@@ -291,6 +292,21 @@ def test_names_of_a_map_are_looked_at_whatever_happens_to_its_values(keyring):
 def test_inspection_can_be_skipped_by_name_or_switched_off(keyring):
     for inspect in ({"skip": ["note"]}, "off"):
         assert process(guard_of(keyring, inspect=inspect), good(note="mail ana@example.com")).live == [0]
+
+
+@pytest.mark.parametrize(("longest", "looks"), [(3, False), (4, True)])
+def test_texts_too_short_for_anything_are_not_looked_through(keyring, longest, looks):
+    schema = {
+        **SCHEMA,
+        "properties": SCHEMA["properties"] | {"note": {"type": "string", "maxLength": longest}},
+    }
+    (inspect,) = [
+        stage
+        for room in guard_of(keyring, schema=schema).rooms
+        for stage in room
+        if isinstance(stage, Inspect)
+    ]
+    assert ("note" in [str(columns.path) for columns in inspect.columns]) is looks
 
 
 def test_a_transform_that_cannot_take_a_value_rejects_its_row_only(keyring):
