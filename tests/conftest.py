@@ -6,6 +6,7 @@ listed by name at the end, with what to install; the parts named in ``STREAMGUAR
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -29,6 +30,9 @@ REQUIRED = set(filter(None, os.environ.get("STREAMGUARD_REQUIRE", "").split(",")
 
 
 def pytest_configure() -> None:
+    # A shell ignores Ctrl-C for what it starts in the background, and so would every program that is started here.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if unknown := REQUIRED - PARTS.keys():
         raise pytest.UsageError(f"STREAMGUARD_REQUIRE names {sorted(unknown)}; the parts are {sorted(PARTS)}")
 
