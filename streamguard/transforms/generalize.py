@@ -98,6 +98,12 @@ _TAKES: Final = {
     "geo": frozenset({"string", "integer", "number", "array", "object"}),
 }
 
+# Formats of JSON Schema whose values are all of them something else.
+_FOREIGN: Final = {
+    "date": frozenset({"duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}),
+    "ip": frozenset({"date", "date-time", "duration", "email", "time", "uri", "uuid"}),
+}
+
 
 class Generalize(Transform[GeneralizeOptions]):
     """Replaces a value with the group that it belongs to."""
@@ -133,6 +139,8 @@ class Generalize(Transform[GeneralizeOptions]):
         options, types = self.options, self.field.types
         if wrong := types - _TAKES[options.kind]:
             return f"'{options.kind}' does not take values of type {' or '.join(sorted(wrong))}."
+        if self.field.format in _FOREIGN.get(options.kind, ()):
+            return f"'{options.kind}' does not take values of the format '{self.field.format}'."
         if self.field.format == "date" and options.date in ("day", "hour"):
             return f"A date has no time, so 'date: {options.date}' would leave it as it is."
         if types == {"integer"} and options.number is not None and options.number <= 1:

@@ -64,6 +64,9 @@ def key_transform(facts: Facts) -> Iterator[Problem]:
     if found:
         return
     transform = _built(facts, rule, KEY_PATH, leaf)
+    if rule.verb == "replace" and not isinstance(transform.options.value, str):
+        yield facts.report(place, "a key is a text", "bad_options", "put the value in quotes, or write drop")
+        return
     if not transform.deterministic:
         message = f"under '{rule.verb}' equal keys become different ones: compaction and joins by key break"
         advice = f"write {{{rule.verb}: {{deterministic: true}}}} or tokenize"

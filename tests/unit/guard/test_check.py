@@ -163,6 +163,7 @@ MISTAKES = [
     Mistake("customer.name: encrypt", "customer.name: generalize", "bad_options", "name exactly one of date, number, ip, text, geo", "", "generalize\n"),
     Mistake("customer.name: encrypt", "customer.name: {generalize: {number: 10}}", "bad_options", "'number' does not take values of type string", "", "generalize: {number"),
     Mistake("{generalize: {date: year}}", "{generalize: {date: hour}}", "bad_options", "A date has no time, so 'date: hour' would leave it as it is", "", "generalize: {date"),
+    Mistake("{generalize: {date: year}}", "{generalize: {ip: 24}}", "bad_options", "'ip' does not take values of the format 'date'", "", "generalize: {ip: 24}}\n  customer"),
     Mistake('keep: [ts, vip, note, "items[*].price",', "keep: [ts, vip, note,", "wrong_field_type", "'mask' cannot take 'items[*].price', of type number", "these can: drop, encrypt, fake, generalize, hash, nullify, redact, replace and tokenize", "mask"),
     Mistake("extra: drop", "extra: mask", "wrong_field_type", "'mask' cannot take 'extra', whose shape is open", "these can: drop, encrypt, fake, generalize, hash, nullify, redact, replace and tokenize", "mask"),
     Mistake("keep: [ts, vip,", "keep: [ts,", "bad_options", "Under 'tokenize' a boolean has two outputs, which are told apart by how often they occur. Use 'encrypt', 'nullify' or 'drop'", "", "tokenize # vip"),
@@ -171,6 +172,7 @@ MISTAKES = [
     Mistake("key: tokenize", "key: kep", "unknown_transform", "unknown transform 'kep'", "did you mean 'keep'?", "kep"),
     Mistake("key: tokenize", "key: {drop: {now: 1}}", "unknown_option", "'drop' takes no options here", "write key: drop", "{drop"),
     Mistake("key: tokenize", "key: {generalize: {number: 5}}", "bad_options", "'number' does not take values of type string", "", "generalize: {number"),
+    Mistake("key: tokenize", "key: {replace: {value: 5}}", "bad_options", "a key is a text", "put the value in quotes, or write drop", "{replace: {value: 5}}"),
     Mistake("key: tokenize", "key: encrypt", "key_randomized", "under 'encrypt' equal keys become different ones: compaction and joins by key break", "write {encrypt: {deterministic: true}} or tokenize", "encrypt\nheaders", "warning"),
     Mistake("key: tokenize", "key: redact", "key_constant", "under 'redact' all keys become equal: compaction would leave a single record", "write tokenize, or drop", "redact\nheaders", "warning"),
     # cleaning and quality
