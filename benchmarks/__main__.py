@@ -213,6 +213,11 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         sys.exit(main())
+    except SystemError as mixed:
+        # A signal that comes while the Kafka client calls back is raised wrapped in this.
+        if not isinstance(mixed.__cause__, SystemExit | KeyboardInterrupt):
+            raise
+        sys.exit(128 + signal.SIGTERM if isinstance(mixed.__cause__, SystemExit) else 128 + signal.SIGINT)
     except (Ended, Stalled) as trouble:
         console.print(f"bench: {trouble}", style="red", markup=False, highlight=False)
         sys.exit(1)
