@@ -29,7 +29,7 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
         yield _ratios(results["ratios"])
     if "guard" in results:
         guard = results["guard"]
-        yield _series("Guard alone, slices of 128", "µs/record", guard["total"])
+        yield _series("Guard alone, slices of 256", "µs/record", guard["total"])
         yield _series("Guard by stage and field", "µs/record", guard["stages"])
         yield _series("Transforms, with gather and scatter", "µs/value", guard["transforms"])
     if "serializer" in results:

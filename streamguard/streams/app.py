@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -104,6 +105,9 @@ class Process:
         self._lifeline: Lifeline | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(prepared, self._notice)
+        # What is loaded by now stays. Records make containers by the thousand, and hardly ever a cycle.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         self._app = make_app(prepared)
         self._worker = Worker(self._app, self._loop)
 

@@ -400,7 +400,7 @@ class Lane:
             self.policy.topic,
             [message.value() for message in messages],
             keys=[message.key() for message in messages],
-            headers=[_headers(message) for message in messages],
+            headers=_headers(messages),
             timestamps=[message.timestamp()[1] for message in messages],
             partitions=[message.partition() for message in messages],
             offsets=[message.offset() for message in messages],
@@ -450,7 +450,8 @@ class Lane:
         began = time.monotonic()
         self._guard.process(batch)
         self._metrics.guard_seconds.observe(time.monotonic() - began)
-        batch.reject_all([row for row in batch.live if batch.headers[row] is _UNREADABLE], HEADERS)
+        if _UNREADABLE in batch.headers:
+            batch.reject_all([row for row in batch.live if batch.headers[row] is _UNREADABLE], HEADERS)
         if self._guilty:
             self._reject_guilty(batch)
         clean_bytes = self._clean.screen(batch)
@@ -806,17 +807,16 @@ class Lane:
         self._metrics.lag.set(0)
 
 
-def _headers(message: Message) -> Headers | None:
-    """The headers of a message.
+def _headers(messages: list[Message]) -> list[Headers | None]:
+    """The headers of each message.
 
     For a name that is not UTF-8 the library sets an error and returns a list with a hole in it all the same (measured,
     confluent-kafka 2.16). Called by way of C, Python notices at once; otherwise the error turns up anywhere later.
     """
     try:
-        headers: Headers | None = _ask_headers(message)
+        return list(map(_ask_headers, messages))
     except (UnicodeDecodeError, SystemError):
-        return _UNREADABLE
-    return headers
+        return [_UNREADABLE] if len(messages) == 1 else [_headers([message])[0] for message in messages]
 
 
 def _folded(partitions: list[int], count: int) -> list[int]:
