@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from streamguard.cli import app
 from streamguard.crypto.keyring import Keyring
-from streamguard.crypto.kms.base import Kms, Refused
+from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate, write_file
+from streamguard.crypto.kms.refused import Refused
 from streamguard.crypto.kms.resilient import WITHIN
 from streamguard.crypto.kms.wrapped import master_of, pack, unpack
 from streamguard.crypto.setup import open_kms
@@ -29,7 +30,7 @@ from tests.key_services import PIN, REGION, Moto, SoftHsm
 from tests.servers import OpenBao, unique
 
 SECRET = bytes(range(100, 132))
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "keys.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "key-services.md"
 
 
 @dataclass
@@ -162,9 +163,7 @@ def test_a_service_that_is_away_is_noticed_in_time_and_comes_back(service: Servi
             started = time.monotonic()
             with pytest.raises(KeysUnavailableError) as failure:
                 ask()
-            assert (
-                time.monotonic() - started < WITHIN + 3
-            )  # the promise is the bound; the rest is a busy machine
+            assert time.monotonic() - started < WITHIN + 3  # for a busy machine
             assert not isinstance(failure.value, Refused)
         assert kms.unwrap(kept) == SECRET  # for a while it is not missed
     finally:
@@ -342,11 +341,7 @@ def test_aws_keys_are_named_by_id_or_alias_too(aws: Service, moto: Moto):
         assert aws.open().unwrap(kms.wrap(SECRET)) == SECRET
 
 
-def test_aws_refusals_are_told_in_our_words(aws: Service, moto: Moto):
-    kms = aws.open()
-    moto.client().disable_key(KeyId=aws.settings["key"])
-    with pytest.raises(Refused, match="disabled"):
-        kms.wrap(SECRET)
+def test_a_key_that_aws_does_not_have_is_missed(aws: Service):
     with pytest.raises(Refused, match="no such key"):
         aws.open(key=aws.settings["key"][:-4] + "0000").wrap(SECRET)
 
