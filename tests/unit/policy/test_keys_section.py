@@ -72,7 +72,7 @@ def test_earlier_master_keys(read, tmp_path: Path):
         ("{provider: vault, key: k, token_file: t}", "missing", "'address' is missing", "write an address such as"),
         ("{provider: vault, address: 'http://vault', key: k, token_file: t}", "wrong_value", "'address' must be", ""),
         ("{provider: vault, address: 'https://a:b@v', key: k, token_file: t}", "wrong_value", "'address' must be", ""),
-        ("{provider: vault, address: 'https://v', key: a/b, token_file: t}", "wrong_value", "'key' must be the name", ""),
+        ("{provider: vault, address: 'https://v', key: a/b, token_file: t}", "wrong_value", "'key' must be", ""),
         ("{provider: aws, key: a, file: b}", "unknown_key", "unknown key 'file'", "known here: earlier, provider, key"),
         ("{provider: pkcs11, module: m, token: t, key: k}", "wrong_value", "'keys' must have pin or pin_file", ""),
         ("{provider: pkcs11, module: m, token: t, key: k, pin: '4711'}", "secret_in_file", "'pin' is a secret", ""),
