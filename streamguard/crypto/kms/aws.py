@@ -55,7 +55,7 @@ class AwsKms(RemoteKms):
         self._arn = key if found else None
         # Attempts are counted above (streamguard.crypto.kms.resilient): here each is made once, and is short.
         config = Config(
-            connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}, max_pool_connections=16
+            connect_timeout=1, read_timeout=1.5, retries={"total_max_attempts": 1}, max_pool_connections=16
         )
         try:
             self._client: KMSClient = boto3.client(

@@ -20,8 +20,8 @@ from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.refused import Refused
 from streamguard.errors import KeysUnavailableError
 
-WITHIN: Final = 3.0
-"""Seconds that one call may take, its retries included: a service that is away shows as not ready within five."""
+WITHIN: Final = 2.0
+"""Seconds that one call may take, its retries included. A lane asks twice before it says that it waits."""
 
 KEPT_FOR: Final = 300.0
 """Seconds for which an unwrapped key is kept: for so long a service that is away is not missed."""

@@ -27,7 +27,7 @@ except ModuleNotFoundError:
         "Master keys in Vault need a package that is not installed.", "Run: pip install 'streamguard[vault]'"
     ) from None
 
-_SECONDS: Final = (1.0, 2.0)  # to connect, and for each piece of the answer
+_SECONDS: Final = (1.0, 1.5)  # to connect, and for each piece of the answer
 _CIPHERTEXT: Final = re.compile(r"vault:v([1-9][0-9]{0,9}):[A-Za-z0-9+/=]+")
 
 
