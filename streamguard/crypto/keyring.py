@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from streamguard import logs
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
+from streamguard.crypto.kms.wrapped import master_of
 from streamguard.errors import KeyMissingError
 from streamguard.store.keys import KeyRow
 from streamguard.store.store import Store, open_store
@@ -204,13 +205,14 @@ class Keyring:
         """A new key, stored; None when its id was taken, or when another process pinned this version first."""
         key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         key = DataKey(key_id, element, secrets.token_bytes(32))
+        wrapped = self._kms.wrap(key.secret)
         row = KeyRow(
             id=key_id,
             element=element,
             purpose=purpose,
             version=version,
-            wrapped=self._kms.wrap(key.secret),
-            master=self._kms.name,
+            wrapped=wrapped,
+            master=master_of(wrapped),
             created_at=self._now(),
             destroy_after=destroy_after,
         )

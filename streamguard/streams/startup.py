@@ -22,6 +22,7 @@ from streamguard.errors import UsageError
 from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
+from streamguard.metrics import observe_kms
 from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
 from streamguard.policy.problems import Problem, ProblemsError, errors
@@ -111,7 +112,7 @@ def prepare(loaded: LoadedService, slot: Slot, *, has_lanes: bool = True) -> Pre
     service = loaded.service
     policies = read_policies(service)
     _check_service(loaded, policies)
-    keyring = open_keyring(service.keys, service.store.url.get_secret_value())
+    keyring = open_keyring(service.keys, service.store.url.get_secret_value(), observe=observe_kms)
     guards = compile_guards(policies, keyring)
     if has_lanes:
         _try_keys(policies, keyring)

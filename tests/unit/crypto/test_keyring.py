@@ -276,8 +276,8 @@ PIN = """
 import sys
 from pathlib import Path
 from streamguard.crypto.setup import open_keyring
-from streamguard.policy.service import Keys
-keyring = open_keyring(Keys(env="MASTER"), sys.argv[1])
+from streamguard.policy.keys import LocalKeys
+keyring = open_keyring(LocalKeys(env="MASTER"), sys.argv[1])
 sys.stdin.readline()
 for number in range(30):
     key = keyring.pinned(f"element{number}")
