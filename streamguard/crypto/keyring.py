@@ -124,6 +124,16 @@ class Keyring:
         return key
 
     @property
+    def store(self) -> Store:
+        """Where the keys are, wrapped, and what else must outlive the process."""
+        return self._store
+
+    @property
+    def now(self) -> datetime:
+        """The time of day."""
+        return self._now()
+
+    @property
     def is_shared(self) -> bool:
         """Whether other hosts use the same keys; otherwise what is pinned here is pinned here only."""
         return self._store.database.shared
@@ -155,7 +165,8 @@ class Keyring:
         return key
 
     def destroy_expired(self) -> int:
-        """Destroy every key whose time to be kept is over, here and in the store; returns how many."""
+        """Destroy every key and every vault entry whose time to be kept is over; returns how many keys."""
+        self._store.vault.expire(self._now())
         destroyed = set(self._store.keys.destroy_expired(self._now()))
         for key_id in destroyed:
             self._found.pop(key_id, None)

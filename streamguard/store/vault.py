@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select, true, update
 
 from streamguard.store.database import AT_ONCE, Database
 from streamguard.store.tables import vault_entries
@@ -39,14 +39,20 @@ class Vault:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def tokens(self, element: str, version: int, indexes: Iterable[bytes]) -> dict[bytes, str]:
-        """The tokens of these values, by index; values without one are left out. One statement."""
+    def tokens(
+        self, element: str, version: int, indexes: Iterable[bytes], now: datetime | None = None
+    ) -> dict[bytes, str]:
+        """The tokens of these values, by index; values without one are left out. One statement.
+
+        With `now`, so are values whose token's time is over, whether or not `expire` has found it yet.
+        """
         entry = vault_entries.c
+        valid = entry.expires_at.is_(None) | (entry.expires_at > now) if now is not None else true()
         found: dict[bytes, str] = {}
         with self._database.reading() as connection:
             for some in _some(sorted(set(indexes))):
                 query = select(entry.index_hmac, entry.token).where(
-                    entry.element == element, entry.version == version, entry.index_hmac.in_(some)
+                    entry.element == element, entry.version == version, entry.index_hmac.in_(some), valid
                 )
                 found.update((index, token) for index, token in connection.execute(query) if index)
         return found
