@@ -5,14 +5,14 @@ Columns are looked up and kept whole: one statement each, however many values a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import select, true, update
 
-from streamguard.store.database import AT_ONCE, Database
+from streamguard.store.database import Database, in_parts
 from streamguard.store.tables import vault_entries
 
 
@@ -50,7 +50,7 @@ class Vault:
         valid = entry.expires_at.is_(None) | (entry.expires_at > now) if now is not None else true()
         found: dict[bytes, str] = {}
         with self._database.reading() as connection:
-            for some in _some(sorted(set(indexes))):
+            for some in in_parts(indexes):
                 query = select(entry.index_hmac, entry.token).where(
                     entry.element == element, entry.version == version, entry.index_hmac.in_(some), valid
                 )
@@ -61,7 +61,7 @@ class Vault:
         """The entries behind these tokens, expired ones too, by token. One statement."""
         rows: dict[str, VaultRow] = {}
         with self._database.reading() as connection:
-            for some in _some(sorted(set(tokens))):
+            for some in in_parts(tokens):
                 which = (vault_entries.c.element == element) & vault_entries.c.token.in_(some)
                 rows.update((row.token, VaultRow(*row)) for row in connection.execute(_ENTRY.where(which)))
         return rows
@@ -90,7 +90,3 @@ class Vault:
         if expired:
             self._database.forget()
         return expired
-
-
-def _some(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
