@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -33,7 +33,7 @@ from streamguard.errors import ConfigError
 from streamguard.policy.document import Document, read_document
 from streamguard.policy.expected import Expected, Place, refused
 from streamguard.policy.loader import find_policies
-from streamguard.policy.models import Model
+from streamguard.policy.models import Duration, Model
 from streamguard.policy.problems import Problem, ProblemsError
 from streamguard.policy.properties import SHOWN, Properties, property_problems
 from streamguard.policy.wording import problems_of
@@ -80,6 +80,15 @@ def _as_text(properties: Any) -> Any:
     }
 
 
+class Destroy(Model):
+    """Who may destroy keys with ``streamguard keys destroy``: one person, or one who asks and another who agrees."""
+
+    persons: Literal[1, 2] = 1
+    within: Duration = Field(
+        default=timedelta(hours=24), description="How long a request waits for the second person."
+    )
+
+
 class Keys(Model):
     """Where the master key is: a file that only its owner can read, or, for development, an environment variable."""
 
@@ -89,6 +98,7 @@ class Keys(Model):
         Annotated[str, Field(pattern=_ENV), Expected("the name of an environment variable, not the key")]
         | None
     ) = None
+    destroy: Destroy = Destroy()
 
     @model_validator(mode="before")
     @classmethod

@@ -99,6 +99,14 @@ class Keys:
             done = connection.execute(update(data_keys).where(same).values(wrapped=wrapped, master=master))
             return done.rowcount == 1
 
+    def ask_destruction(self, key_ids: Iterable[str], who: str, now: datetime) -> None:
+        """Note that somebody wants these keys destroyed, in place of whoever wanted it before."""
+        key = data_keys.c
+        with self._database.writing() as connection:
+            for some in in_parts(key_ids):
+                asked = update(data_keys).where(key.id.in_(some), key.destroyed_at.is_(None))
+                connection.execute(asked.values(destruction_asked_by=who, destruction_asked_at=now))
+
     def destroy(self, key_ids: Sequence[str], now: datetime) -> list[str]:
         """Destroy keys: the wrapped form is overwritten, the row stays. Returns the ids of those that still lived."""
         return self._destroy(data_keys.c.id.in_(key_ids), now)
