@@ -34,6 +34,7 @@ from streamguard.cli import (  # noqa: E402
     check,  # noqa: F401
     control,  # noqa: F401
     demo,  # noqa: F401
+    erase,  # noqa: F401
     filter,  # noqa: A004, F401
     keys,  # noqa: F401
     keys_destroy,  # noqa: F401

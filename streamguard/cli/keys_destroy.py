@@ -55,7 +55,7 @@ def destroy(
             "What is to be destroyed is one key, or one element.", "Give a key's id or --element."
         )
     what = key_id or element or ""
-    person = _person(who)
+    person = acting_person(who)
     service = the_service(config)
     rules = service.keys.destroy
     store = open_store(service.store.url.get_secret_value(), create=False)
@@ -71,7 +71,8 @@ def destroy(
         _tell(outcome, person, f"{rules.within.total_seconds() / 3600:g} hours")
 
 
-def _person(named: str | None) -> str:
+def acting_person(named: str | None) -> str:
+    """Who does this: the name given, or the system's user."""
     if named is None:
         import pwd
 
