@@ -154,8 +154,9 @@ def _reapply(service: Service, *, as_json: bool) -> None:
     if as_json:
         print_json({"listed": count, "destroyed": destroyed})
     else:
+        keys = "1 key" if count == 1 else f"{count} keys"
         typer.echo(
-            f"The list has {count} entries; {destroyed} of their keys were there again, and are destroyed."
+            f"Destroyed {destroyed} of {keys} on the list; the others were gone, or belong to who came back."
         )
 
 
