@@ -204,6 +204,7 @@ def test_destroy_wants_one_thing_and_a_name_that_is_one(here):
     refused(UsageError, "destroy")
     refused(UsageError, "destroy", "K7dq2mXw0a", "--element", "email")
     refused(UsageError, "destroy", "K7dq2mXw0a", "--as", "two words")
+    keyring().pinned("email")
     assert (
         "no such key" in refused(ConfigError, "destroy", "unknown", "--yes", "--confirm", "unknown").message
     )
