@@ -34,7 +34,7 @@ from streamguard.streams.web import serve
 
 log = logs.get(__name__)
 
-_STATUS_EVERY: Final = 1.0  # seconds between a child's reports to its parent
+_STATUS_EVERY: Final = 0.5  # seconds between a child's reports to its parent
 _KEYS_DESTROYED_EVERY: Final = 3600.0  # seconds; what is due is due by the day
 
 # A Faust consumer that is stopped while it joins its group may lose its thread and wait 60 s for it (mode 0.7: seen

@@ -21,7 +21,7 @@ ASKED_EVERY: Final = 2.0
 ANSWERED_WITHIN: Final = 1.5
 """Seconds without an answer after which it is taken for no: with a child's report, within five of the outage."""
 
-CONFIRMED_EVERY: Final = 20.0
+CONFIRMED_EVERY: Final = 10.0
 """Seconds between looks into the store for keys that were replaced or destroyed elsewhere."""
 
 log = logs.get(__name__)

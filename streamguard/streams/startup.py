@@ -23,6 +23,7 @@ from streamguard.errors import UsageError
 from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
+from streamguard.metrics import observe_kms
 from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
 from streamguard.policy.problems import Problem, ProblemsError, errors
@@ -80,12 +81,16 @@ def read_policies(service: Service) -> dict[str, LoadedPolicy]:
 
 
 def read_kms(prepared: Prepared) -> Kms:
-    """What wraps keys according to the service file as it is now. Raises StreamGuardError.
+    """What wraps keys according to the service file as it is now. Raises StreamGuardError, and then the old one stays.
 
     That is how a master key follows another one while the service runs: see `streamguard keys rewrap`.
     """
     keys = service_file.load_service(prepared.loaded.path).keys
-    return open_kms(keys)
+    kms = open_kms(keys, observe_kms)
+    if keys != prepared.service.keys:
+        kms.health()
+    prepared.keyring.refuse_loss(kms)
+    return kms
 
 
 def compile_guards(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> dict[str, Guard]:
@@ -121,7 +126,7 @@ def prepare(loaded: LoadedService, slot: Slot, *, has_lanes: bool = True) -> Pre
     service = loaded.service
     policies = read_policies(service)
     _check_service(loaded, policies)
-    keyring = open_keyring(service.keys, service.store.url.get_secret_value())
+    keyring = open_keyring(service.keys, service.store.url.get_secret_value(), observe=observe_kms)
     guards = compile_guards(policies, keyring)
     if has_lanes:
         _try_keys(policies, keyring)

@@ -10,7 +10,6 @@ from typing import Self
 import pytest
 
 from streamguard.crypto.kms.local import LocalKms, format_line, generate
-from streamguard.crypto.rewrap import in_use
 from streamguard.crypto.wire import parse_token
 from streamguard.store.store import open_store
 from streamguard.streams.keywatch import CONFIRMED_EVERY
@@ -131,7 +130,7 @@ def test_rotation_and_another_master_key_while_records_flow(kafka, tmp_path):
     name = LocalKms.from_file(master).name
     assert told["failed"] == {}
     assert told["moved"] >= 10
-    assert in_use(open_store(f"sqlite:///{folder.path}/streamguard.db")).keys() == {name}
+    assert open_store(f"sqlite:///{folder.path}/streamguard.db").keys.masters().keys() == {name}
 
 
 def email_keys(site: Site, kafka: str) -> dict[str, list[int]]:
