@@ -4,11 +4,23 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.servers import MissingPart
 
@@ -62,6 +74,66 @@ class Moto:
     def new_key(self) -> str:
         """A symmetric key's ARN."""
         return self.client().create_key()["KeyMetadata"]["Arn"]
+
+
+class TlsInFront:
+    """An address beside a server's, at which it is reached by TLS: with a certificate of its own for 127.0.0.1."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.certificate = folder / "certificate.pem"
+        host, _, port = address.removeprefix("http://").partition(":")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certify(), self.certificate.with_name("key.pem"))
+
+        class Forward(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with (
+                    suppress(OSError),  # a client who does not trust us leaves
+                    context.wrap_socket(self.request, server_side=True) as client,
+                    socket.create_connection((host, int(port))) as server,
+                ):
+                    back = threading.Thread(target=copy, args=(server, client))
+                    back.start()
+                    copy(client, server)
+                    back.join()
+
+        def copy(source: socket.socket, target: socket.socket) -> None:
+            with suppress(OSError):
+                while data := source.recv(65536):
+                    target.sendall(data)
+            with suppress(OSError):
+                target.shutdown(socket.SHUT_WR)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Forward)
+        self._server.daemon_threads = True
+        self.address = f"https://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _certify(self) -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            )
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, SHA256())
+        )
+        self.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.certificate.with_name("key.pem").write_bytes(secret)
+        return self.certificate
 
 
 _NEW_KEY = """

@@ -64,8 +64,6 @@ def init(
 
       streamguard keys init --file keys/master.key
 
-      streamguard keys init --file keys/master.key --passphrase-env STREAMGUARD_PASSPHRASE
-
       streamguard keys init --env STREAMGUARD_MASTER_KEY >> .env
     """
     from streamguard.crypto.kms.local import format_line, generate, master_id, write_file

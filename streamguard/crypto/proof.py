@@ -10,7 +10,7 @@ from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.setup import open_kms
 from streamguard.errors import StreamGuardError
 from streamguard.policy.keys import Keys
-from streamguard.store.store import Store, open_store
+from streamguard.store.store import Store, is_to_be_made, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,13 @@ def _prove_kms(keys: Keys) -> tuple[Kms | None, Proof]:
 
 def _prove_store(url: str) -> tuple[Store | None, Proof]:
     try:
+        if is_to_be_made(url):
+            return None, Proof("store", url, ok=True, message="is not there yet: the service will make it")
         store = open_store(url, create=False)
         store.health()
         return store, Proof("store", store.database.name, ok=True, message="answers")
     except StreamGuardError as error:
-        return None, _failed("store", url.partition(":")[0].partition("+")[0], error)
+        return None, _failed("store", url.partition(":")[0], error)
 
 
 def _prove_masters(kms: Kms, store: Store) -> list[Proof]:

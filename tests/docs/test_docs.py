@@ -33,6 +33,8 @@ from tests.servers import Broker
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
 
 ELSEWHERE: Final = {
+    ("docs/key-services.md", "hcl"): "tests/integration/test_key_services.py",
+    ("docs/key-services.md", "sh"): "tests/integration/test_key_services.py",
     ("docs/keys.md", "sh"): "tests/unit/cli/test_keys_page.py",
     ("docs/keys.md", "yaml"): "tests/unit/cli/test_keys_page.py",
     ("docs/policy.md", "text"): "tests/unit/guard/test_policy_page.py",

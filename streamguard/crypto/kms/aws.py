@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from streamguard.crypto.kms.base import Refused, RemoteKms
+from streamguard.crypto.kms.base import RemoteKms
+from streamguard.crypto.kms.refused import Refused
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
+from streamguard.crypto.kms.refused import Refused, another_master
 from streamguard.crypto.kms.wrapped import master_of, pack, unpack
-from streamguard.errors import KeysUnavailableError
 
 PROBE: Final = bytes(range(32))
 """What is wrapped and unwrapped to see whether that works; it protects nothing."""
@@ -38,10 +38,6 @@ class Kms(Protocol):
     def health(self) -> None:
         """Prove that wrapping and unwrapping both work now."""
         ...
-
-
-class Refused(KeysUnavailableError):
-    """The service answered, and would answer the same again at once: a person has to act."""
 
 
 class RemoteKms(ABC):
@@ -78,11 +74,3 @@ class RemoteKms(ABC):
     @abstractmethod
     def _decrypt(self, ciphertext: bytes) -> bytes:
         """What `_encrypt` was given."""
-
-
-def another_master(master: str) -> Refused:
-    """What to raise for a data key that is another master key's."""
-    return Refused(
-        f"A data key was wrapped by another master key than those given: by {master}.",
-        "Add that master key to 'earlier' of the service file's 'keys'.",
-    )

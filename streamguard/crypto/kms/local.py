@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from streamguard.crypto.kms.base import Refused
+from streamguard.crypto.kms.refused import Refused
 from streamguard.crypto.kms.wrapped import LOCAL
 from streamguard.errors import ConfigError
 

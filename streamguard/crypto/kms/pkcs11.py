@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from streamguard.crypto.kms.base import PROBE, Refused, RemoteKms
+from streamguard.crypto.kms.base import PROBE, RemoteKms
+from streamguard.crypto.kms.refused import Refused
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 try:
@@ -84,11 +85,7 @@ class Pkcs11Kms(RemoteKms):
     def _use(self, use: Callable[[Any], bytes]) -> bytes:
         with self._library.lock:
             try:
-                session = self._library.session(self._token, self._pin)
-                key = session.get_key(
-                    object_class=pkcs11.ObjectClass.SECRET_KEY, key_type=pkcs11.KeyType.AES, label=self._key
-                )
-                return use(key)
+                return self._use_or_begin_anew(use)
             except tuple(_REFUSALS) as error:
                 raise Refused(_REFUSALS[type(error)], "Check 'token' and 'key', and the HSM.") from None
             except (pkcs11.PKCS11Error, RuntimeError, OSError):
@@ -96,6 +93,24 @@ class Pkcs11Kms(RemoteKms):
                 raise KeysUnavailableError(
                     "The HSM does not answer.", "See that its token can be reached from here."
                 ) from None
+
+    def _use_or_begin_anew(self, use: Callable[[Any], bytes]) -> bytes:
+        try:
+            return self._use_once(use)
+        except pkcs11.NoSuchKey:
+            # A session that lost its login, as the HSM was away, still answers: it sees no keys.
+            if self._token not in self._library.proven:
+                raise
+            self._library.restart()
+            return self._use_once(use)
+
+    def _use_once(self, use: Callable[[Any], bytes]) -> bytes:
+        session = self._library.session(self._token, self._pin)
+        key = session.get_key(
+            object_class=pkcs11.ObjectClass.SECRET_KEY, key_type=pkcs11.KeyType.AES, label=self._key
+        )
+        self._library.proven.add(self._token)
+        return use(key)
 
 
 class _Library:
@@ -105,6 +120,7 @@ class _Library:
         self.lock = threading.Lock()
         self._path = path
         self._sessions: dict[str, pkcs11.Session] = {}
+        self.proven: set[str] = set()  # tokens whose session has found a key
         self._wrong_pins: set[tuple[str, str]] = set()
 
     def session(self, token: str, ask_pin: Callable[[], str]) -> pkcs11.Session:
@@ -123,6 +139,7 @@ class _Library:
     def restart(self) -> None:
         """Begin anew with the next session: an HSM that was away does not know the old ones any more."""
         self._sessions.clear()
+        self.proven.clear()
         with suppress(pkcs11.PKCS11Error, RuntimeError, OSError):
             pkcs11.lib(self._path).finalize()
 

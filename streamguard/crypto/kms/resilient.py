@@ -16,7 +16,8 @@ from hashlib import sha256
 from typing import Final, Literal, Protocol, TypeVar
 
 from streamguard import logs
-from streamguard.crypto.kms.base import Kms, Refused
+from streamguard.crypto.kms.base import Kms
+from streamguard.crypto.kms.refused import Refused
 from streamguard.errors import KeysUnavailableError
 
 WITHIN: Final = 3.0

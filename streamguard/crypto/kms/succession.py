@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamguard.crypto.kms.base import Kms, Refused, another_master
+from streamguard.crypto.kms.base import Kms
+from streamguard.crypto.kms.refused import Refused, another_master
 from streamguard.crypto.kms.wrapped import master_of
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from streamguard.crypto.kms.base import Refused, RemoteKms
+from streamguard.crypto.kms.base import RemoteKms
+from streamguard.crypto.kms.refused import Refused
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 try:
