@@ -41,9 +41,7 @@ def destroy(
     request, and another person has to make the same call. Running processes let go of the keys within a minute. Copies
     of the store that were made before still hold them.
 
-    [bold]Examples[/bold]
-
-      streamguard keys destroy K7dq2mXw0a
+    [bold]Example[/bold]
 
       streamguard keys destroy --element email --yes --confirm email
     """

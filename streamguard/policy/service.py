@@ -86,7 +86,9 @@ class KeyDestruction(Model):
 
     persons: Literal[1, 2] = 1
     within: Duration = Field(
-        default=timedelta(hours=24), description="How long a request waits for the second person."
+        default=timedelta(hours=24),
+        description="How long a request waits for the second person.",
+        json_schema_extra={"default": "24h"},
     )
 
 

@@ -298,6 +298,9 @@ def test_examples_of_help_texts_run(tmp_path: Path):
             "store upgrade",
             "store status",
             "reveal",
+            "keys rotate",
+            "keys rewrap",
+            "keys destroy",
             "demo",
         ):
             if name.startswith("$"):
@@ -327,6 +330,9 @@ def test_no_example_is_left_out():
         "test",
         "filter",
         "keys list",
+        "keys rotate",
+        "keys rewrap",
+        "keys destroy",
         "store",
         "reveal",
         "demo",
