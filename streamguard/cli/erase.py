@@ -68,13 +68,13 @@ def erase(
 
     [bold]Examples[/bold]
 
-      streamguard erase -c streamguard.yaml < persons.txt
+      streamguard erase --yes < persons.txt
 
       streamguard erase --yes --json -c streamguard.yaml < persons.txt
 
-      streamguard erase --export -c streamguard.yaml > erasures.ndjson
+      streamguard erase --export > erasures.ndjson
 
-      streamguard erase --reapply -c streamguard.yaml < erasures.ndjson
+      streamguard erase --reapply < erasures.ndjson
     """
     if sum([reapply, export, bool(subjects)]) > 1:
         raise UsageError("--reapply and --export are about the list.", "Leave out the subjects.")

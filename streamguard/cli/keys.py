@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,8 @@ from streamguard.cli import app
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
-    from streamguard.policy.service import Keys, Service
+    from streamguard.policy.keys import Keys, LocalKeys
+    from streamguard.policy.service import Service
     from streamguard.store.keys import KeyRow
 
 DEFAULT_CONFIG = Path("streamguard.yaml")
@@ -45,6 +47,10 @@ def init(
     env: Annotated[
         str | None, typer.Option("--env", help="Print it as a line for this variable instead.")
     ] = None,
+    passphrase_env: Annotated[
+        str | None,
+        typer.Option("--passphrase-env", help="Protect the file with the passphrase in this variable."),
+    ] = None,
     config: Config = None,
 ) -> None:
     """Make a master key.
@@ -64,12 +70,17 @@ def init(
 
     if [file, env, config].count(None) < 2:
         raise UsageError("A master key is made in one place.", "Give one of --file, --env and --config.")
+    if env is not None and passphrase_env is not None:
+        raise UsageError("A passphrase protects a file.", "Leave out --passphrase-env, or give --file.")
+    passphrase = None if passphrase_env is None else _passphrase(passphrase_env)
     if file is None and env is None:
-        keys = _service_keys(config)
-        file, env = keys.file, keys.env
+        from streamguard.crypto.setup import passphrase as passphrase_of
+
+        keys = _local_keys(config)
+        file, env, passphrase = keys.file, keys.env, passphrase or passphrase_of(keys)
     master = generate()
     if file is not None:
-        write_file(file, master)
+        write_file(file, master, passphrase)
         typer.echo(f"Wrote master key {master_id(master)} to {file}. Keep a copy of it apart from the store.")
         return
     typer.echo(f"{env}={format_line(master)}")
@@ -115,14 +126,14 @@ def store_url(config: Path | None, store: str | None) -> str:
 
 def master_keys(config: Path | None, file: Path | None, env: str | None) -> Keys:
     """The master key that the options name: `--keys`, `--keys-env`, or the service file's."""
-    from streamguard.policy.service import Keys
+    from streamguard.policy.keys import LocalKeys
 
     if [file, env, config].count(None) < 2:
         raise UsageError("The master key is in one place.", "Give one of --keys, --keys-env and --config.")
     if file is not None:
-        return Keys(file=file)
+        return LocalKeys(file=file)
     if env is not None:
-        return Keys(env=env)
+        return LocalKeys(env=env)
     return _service_keys(config)
 
 
@@ -151,6 +162,25 @@ def confirmed(question: str, *, yes: bool, otherwise: str) -> None:
 
 def _service_keys(config: Path | None) -> Keys:
     return the_service(config).keys
+
+
+def _local_keys(config: Path | None) -> LocalKeys:
+    from streamguard.policy.keys import LocalKeys
+
+    keys = _service_keys(config)
+    if not isinstance(keys, LocalKeys):
+        raise UsageError(
+            f"The service file's master key is in '{keys.provider}', and is made there.",
+            "docs/keys.md says how. A key for this machine: streamguard keys init --file FILE",
+        )
+    return keys
+
+
+def _passphrase(variable: str) -> str:
+    passphrase = os.environ.get(variable, "").strip()
+    if not passphrase:
+        raise UsageError(f"The environment variable {variable} holds no passphrase.", "Set it.")
+    return passphrase
 
 
 def _config(config: Path | None) -> Path:

@@ -37,13 +37,11 @@ def destroy(
 ) -> None:
     """Destroy keys: what they protected can never be read again. There is no way back.
 
-    You are asked twice. With 'keys: {destroy: {persons: 2}}' in the service file, the first call only notes the
+    You are asked twice. With 'key_destruction: {persons: 2}' in the service file, the first call only notes the
     request, and another person has to make the same call. Running processes let go of the keys within a minute. Copies
     of the store that were made before still hold them.
 
-    [bold]Examples[/bold]
-
-      streamguard keys destroy K7dq2mXw0a
+    [bold]Example[/bold]
 
       streamguard keys destroy --element email --yes --confirm email
     """
@@ -57,7 +55,7 @@ def destroy(
     what = key_id or element or ""
     person = acting_person(who)
     service = the_service(config)
-    rules = service.keys.destroy
+    rules = service.key_destruction
     store = open_store(service.store.url.get_secret_value(), create=False)
     rows = destruction.to_destroy(store, key_id=key_id, element=element)
     if rows:

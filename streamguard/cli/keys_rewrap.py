@@ -30,7 +30,6 @@ def rewrap(
     from rich.console import Console
     from rich.progress import Progress
 
-    from streamguard.crypto.rewrap import in_use
     from streamguard.crypto.rewrap import rewrap as wrap_anew
     from streamguard.crypto.setup import open_kms
     from streamguard.store.store import open_store
@@ -44,7 +43,7 @@ def rewrap(
         done = wrap_anew(
             store, kms, lambda completed, total: bar.update(task, completed=completed, total=total)
         )
-    masters = in_use(store)
+    masters = store.keys.masters()
     if as_json:
         document = {"master": kms.name, "moved": done.moved, "failed": done.failed, "masters": masters}
         print_json(document)

@@ -20,6 +20,7 @@ from streamguard import logs
 from streamguard.crypto.datakey import DataKey
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
+from streamguard.crypto.kms.wrapped import master_of
 from streamguard.crypto.subjects import Subjects
 from streamguard.errors import ConfigError, KeyMissingError, KeysUnavailableError
 from streamguard.store.keys import KeyRow
@@ -205,6 +206,15 @@ class Keyring:
         """From now on this one wraps, and unwraps what is not in memory; what is in use stays in use."""
         self._kms = kms
 
+    def refuse_loss(self, kms: Kms) -> None:
+        """Raises `ConfigError` when keys in the store, which can be unwrapped now, could not be with this one."""
+        for master in sorted(self._store.keys.masters()):
+            if self._kms.opens(master) and not kms.opens(master):
+                raise ConfigError(
+                    f"Data keys are still wrapped by {master}, which 'keys' does not name any more.",
+                    "List it under 'earlier', or run: streamguard keys rewrap",
+                )
+
     def health(self) -> None:
         """Raises `KeysUnavailableError` unless the KMS and the store answer now."""
         self._kms.health()
@@ -307,14 +317,14 @@ class Keyring:
         """A new key, stored; None when its id was taken, or when another process pinned this version first."""
         key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         key = DataKey(key_id, element, secrets.token_bytes(32))
-        kms = self._kms
+        wrapped = self._kms.wrap(key.secret)
         row = KeyRow(
             id=key_id,
             element=element,
             purpose=purpose,
             version=version,
-            wrapped=kms.wrap(key.secret),
-            master=kms.name,
+            wrapped=wrapped,
+            master=master_of(wrapped),
             created_at=self._now(),
             destroy_after=destroy_after,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamguard.crypto.kms.base import Kms
+from streamguard.crypto.kms.wrapped import master_of
 from streamguard.errors import KeysUnavailableError
 from streamguard.store.keys import KeyRow
 from streamguard.store.store import Store
@@ -25,11 +25,6 @@ def waiting(store: Store, current: str) -> list[KeyRow]:
     return [row for row in store.keys.all() if row.wrapped is not None and row.master != current]
 
 
-def in_use(store: Store) -> Counter[str]:
-    """How many living keys each master key wraps."""
-    return Counter(row.master for row in store.keys.all() if row.wrapped is not None)
-
-
 def rewrap(store: Store, kms: Kms, progress: Callable[[int, int], object]) -> Rewrapped:
     """Wrap every data key under the current master key; `progress` is told how many are done, and of how many.
 
@@ -39,12 +34,12 @@ def rewrap(store: Store, kms: Kms, progress: Callable[[int, int], object]) -> Re
 
     Raises `KeysUnavailableError` when the key service or the store does not answer.
     """
-    done, current = Rewrapped(), kms.name
-    while rows := [row for row in waiting(store, current) if row.id not in done.failed]:
+    done = Rewrapped()
+    while rows := [row for row in waiting(store, kms.name) if row.id not in done.failed]:
         before = done.moved + len(done.failed)
         for number, row in enumerate(rows, start=1):
             try:
-                done.moved += _move(store, kms, row, current)
+                done.moved += _move(store, kms, row)
             except KeysUnavailableError as error:
                 kms.health()  # either this key alone is in trouble, or everything stops here
                 store.health()
@@ -54,9 +49,9 @@ def rewrap(store: Store, kms: Kms, progress: Callable[[int, int], object]) -> Re
     return done
 
 
-def _move(store: Store, kms: Kms, row: KeyRow, current: str) -> bool:
+def _move(store: Store, kms: Kms, row: KeyRow) -> bool:
     secret = kms.unwrap(row.wrapped or b"")
     wrapped = kms.wrap(secret)
     if kms.unwrap(wrapped) != secret:
         raise KeysUnavailableError("The master key does not give back what it wrapped.")
-    return store.keys.rewrap(row, wrapped, current)
+    return store.keys.rewrap(row, wrapped, master_of(wrapped))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from streamguard.store.database import Database, in_parts
 from streamguard.store.tables import data_keys
@@ -86,6 +86,13 @@ class Keys:
             for some in in_parts(key_ids):
                 found.update(connection.execute(query.where(key.id.in_(some))).scalars())
         return found
+
+    def masters(self) -> dict[str, int]:
+        """The master keys that wrap living keys, and how many each."""
+        key = data_keys.c
+        query = select(key.master, func.count()).where(key.wrapped.is_not(None)).group_by(key.master)
+        with self._database.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def all(self) -> list[KeyRow]:
         """Every key, oldest first."""

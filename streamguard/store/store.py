@@ -54,6 +54,13 @@ def open_store(url: str, *, create: bool = True) -> Store:
     return Store(database)
 
 
+def is_to_be_made(url: str) -> bool:
+    """Whether the address is that of a SQLite file that does not exist yet. Raises ConfigError."""
+    target = _target(url)
+    in_memory = target.database in {None, "", ":memory:"}
+    return target.get_backend_name() == "sqlite" and not in_memory and not Path(str(target.database)).exists()
+
+
 def open_database(url: str, *, create: bool = False, patience: float | None = None) -> Database:
     """The database at this URL, whatever its tables are. Raises ConfigError.
 

@@ -30,10 +30,11 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def configure(destroy=""):
+def configure(destruction="{}"):
     Path("streamguard.yaml").write_text(
         "kafka: {bootstrap.servers: 'localhost:9092'}\n"
-        f"keys: {{file: master.key{destroy}}}\n"
+        "keys: {file: master.key}\n"
+        f"key_destruction: {destruction}\n"
         "store: {url: 'sqlite:///data.db'}\n"
     )
 
@@ -176,7 +177,7 @@ def test_destroy_takes_all_keys_of_an_element(here):
 
 
 def test_destroy_with_two_persons(here):
-    configure(", destroy: {persons: 2, within: 2h}")
+    configure("{persons: 2, within: 2h}")
     key = keyring().pinned("email")
     call = ("destroy", key.id, "--yes", "--confirm", key.id)
     asked = run(*call, "--as", "ada")
@@ -193,7 +194,7 @@ def test_destroy_with_two_persons(here):
 def test_who_asks_is_the_systems_user_by_default(here):
     import pwd
 
-    configure(", destroy: {persons: 2}")
+    configure("{persons: 2}")
     key = keyring().pinned("email")
     run("destroy", key.id, "--yes", "--confirm", key.id)
     (row,) = open_store(STORE).keys.all()
@@ -204,6 +205,7 @@ def test_destroy_wants_one_thing_and_a_name_that_is_one(here):
     refused(UsageError, "destroy")
     refused(UsageError, "destroy", "K7dq2mXw0a", "--element", "email")
     refused(UsageError, "destroy", "K7dq2mXw0a", "--as", "two words")
+    keyring().pinned("email")
     assert (
         "no such key" in refused(ConfigError, "destroy", "unknown", "--yes", "--confirm", "unknown").message
     )

@@ -6,7 +6,7 @@ import pytest
 
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms, generate
-from streamguard.crypto.rewrap import in_use, rewrap
+from streamguard.crypto.rewrap import rewrap
 from streamguard.errors import KeysUnavailableError
 from streamguard.store.store import open_store
 
@@ -55,10 +55,10 @@ def test_every_key_moves_and_stays_what_it_is(store, both, keys):
     done = rewrap(store, both, progress)
     assert (done.moved, done.failed) == (10, {})  # the pinned key behind the subjects is one of them
     assert progress.told == [(number, 10) for number in range(1, 11)]
-    assert in_use(store) == {both.name: 10}
+    assert store.keys.masters() == {both.name: 10}
     alone = Keyring(store, LocalKms([NEW]))
     assert [alone.find(key.id) for key in keys[:9]] == keys[:9]
-    assert list(alone.subjects.find_many(key.id for key in keys[9:]).values()) == keys[9:]
+    assert alone.subjects.find_many(key.id for key in keys[9:]) == {key.id: key for key in keys[9:]}
     assert all(row.wrapped != wrapped[row.id] for row in store.keys.all())
     assert rewrap(store, both, progress).moved == 0
 
@@ -79,7 +79,7 @@ def test_what_was_interrupted_goes_on(store, both, keys):
 
     with pytest.raises(KeyboardInterrupt):
         rewrap(store, both, Progress(interrupt))
-    assert in_use(store) == {both.name: 3, LocalKms([OLD]).name: 7}
+    assert store.keys.masters() == {both.name: 3, LocalKms([OLD]).name: 7}
     progress = Progress()
     assert rewrap(store, both, progress).moved == 7
     assert progress.told[-1] == (7, 7)
@@ -96,7 +96,7 @@ def test_keys_that_are_added_and_destroyed_meanwhile(store, both, keys):
 
     done = rewrap(store, both, Progress(meanwhile))
     assert (done.moved, done.failed) == (10, {})
-    assert in_use(store) == {both.name: 10}
+    assert store.keys.masters() == {both.name: 10}
     assert store.keys.get(last.id).wrapped is None
 
 
@@ -124,7 +124,7 @@ def test_a_key_service_that_goes_away_ends_it_and_nothing_is_lost(store, both, k
     leaving = Leaving([OLD, NEW])
     with pytest.raises(KeysUnavailableError, match="does not answer"):
         rewrap(store, leaving, Progress(lambda: setattr(leaving, "away", True)))
-    assert in_use(store) == {both.name: 3, LocalKms([OLD]).name: 7}
+    assert store.keys.masters() == {both.name: 3, LocalKms([OLD]).name: 7}
     assert [Keyring(store, both).find(key.id) for key in keys[:9]] == keys[:9]
 
 
