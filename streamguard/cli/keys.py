@@ -14,6 +14,7 @@ from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
     from streamguard.policy.keys import Keys, LocalKeys
+    from streamguard.policy.service import Service
     from streamguard.store.keys import KeyRow
 
 DEFAULT_CONFIG = Path("streamguard.yaml")
@@ -109,9 +110,9 @@ def list_keys(
 
     rows = open_store(store_url(config, store), create=False).keys.all()
     if as_json:
-        _print_json(rows)
+        print_json([_as_document(row) for row in rows])
     else:
-        _print_table(rows)
+        print_table(rows)
 
 
 def store_url(config: Path | None, store: str | None) -> str:
@@ -120,9 +121,7 @@ def store_url(config: Path | None, store: str | None) -> str:
         if config is not None:
             raise UsageError("--config names a store already.", "Leave out --store.")
         return store
-    from streamguard.policy.service import load_service
-
-    return load_service(_config(config)).store.url.get_secret_value()
+    return the_service(config).store.url.get_secret_value()
 
 
 def master_keys(config: Path | None, file: Path | None, env: str | None) -> Keys:
@@ -138,10 +137,31 @@ def master_keys(config: Path | None, file: Path | None, env: str | None) -> Keys
     return _service_keys(config)
 
 
-def _service_keys(config: Path | None) -> Keys:
+def the_service(config: Path | None) -> Service:
+    """The service file that is named, or the one that is here."""
     from streamguard.policy.service import load_service
 
-    return load_service(_config(config)).keys
+    return load_service(_config(config))
+
+
+def print_json(document: Any) -> None:
+    """For machines."""
+    import orjson
+
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+def confirmed(question: str, *, yes: bool, otherwise: str) -> None:
+    """Go on if a person says so, or said so with an option. Raises UsageError where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody is here to be asked.", otherwise)
+    typer.confirm(question, abort=True, err=True)
+
+
+def _service_keys(config: Path | None) -> Keys:
+    return the_service(config).keys
 
 
 def _local_keys(config: Path | None) -> LocalKeys:
@@ -184,17 +204,14 @@ def _as_document(row: KeyRow) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(timespec="seconds"),
         "destroy_after": row.destroy_after and row.destroy_after.isoformat(timespec="seconds"),
         "destroyed_at": row.destroyed_at and row.destroyed_at.isoformat(timespec="seconds"),
+        "destruction_asked_by": row.destruction_asked_by,
+        "destruction_asked_at": row.destruction_asked_at
+        and row.destruction_asked_at.isoformat(timespec="seconds"),
     }
 
 
-def _print_json(rows: list[KeyRow]) -> None:
-    import orjson
-
-    documents = [_as_document(row) for row in rows]
-    typer.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode())
-
-
-def _print_table(rows: list[KeyRow]) -> None:
+def print_table(rows: list[KeyRow]) -> None:
+    """For people."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table

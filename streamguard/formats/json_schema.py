@@ -53,9 +53,9 @@ _PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 class Leaf:
     """One place of the schema that holds a value: its JSON types without ``null``, and what else narrows it.
 
-    `enum` and `format` hold for every value that may stand there, or are empty; `max_length`, in characters, for every
-    text. `free` is true where objects or arrays of undeclared shape may stand. `description` is the schema author's
-    own text.
+    `enum` and `format` hold for every value that may stand there, or are empty; so do `patterns`, `min_length` and
+    `max_length` (in characters) for every text. `free` is true where objects or arrays of undeclared shape may stand.
+    `description` is the schema author's own text.
     """
 
     path: Path
@@ -64,6 +64,8 @@ class Leaf:
     format: str = ""
     free: bool = False
     description: str = ""
+    patterns: tuple[str, ...] = ()
+    min_length: int = 0
     max_length: int | None = None
 
 
@@ -157,7 +159,6 @@ class Schema:
             )
         elif types:
             formats = [part["format"] for part in parts if "format" in part]
-            lengths = [part["maxLength"] for part in parts if "maxLength" in part]
             everywhere = [*parts, *branches]
             yield Leaf(
                 path,
@@ -166,7 +167,11 @@ class Schema:
                 format=next(filter(self._asserts, formats), ""),
                 free=bool(structured),
                 description=next((part["description"] for part in everywhere if "description" in part), ""),
-                max_length=min(lengths, default=None),
+                patterns=tuple(part["pattern"] for part in parts if "pattern" in part),
+                min_length=max((int(part["minLength"]) for part in parts if "minLength" in part), default=0),
+                max_length=min(
+                    (int(part["maxLength"]) for part in parts if "maxLength" in part), default=None
+                ),
             )
 
     def _parts(

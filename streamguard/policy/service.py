@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -34,7 +34,7 @@ from streamguard.policy.document import Document, read_document
 from streamguard.policy.expected import Expected, Place, refused
 from streamguard.policy.keys import PATHS, Keys, LocalKeys, written_secrets
 from streamguard.policy.loader import find_policies
-from streamguard.policy.models import Model
+from streamguard.policy.models import Duration, Model
 from streamguard.policy.problems import Problem, ProblemsError
 from streamguard.policy.properties import SHOWN, Properties, property_problems
 from streamguard.policy.wording import problems_of
@@ -52,6 +52,7 @@ _GROUP: Final = r"^[A-Za-z0-9._-]{1,100}$"
 _SECTIONS_SHOWN: Final = frozenset(
     {
         "group",
+        "key_destruction",
         "log",
         "policies",
         "session_timeout_ms",
@@ -78,6 +79,17 @@ def _as_text(properties: Any) -> Any:
         else value
         for name, value in properties.items()
     }
+
+
+class KeyDestruction(Model):
+    """Who may destroy keys with ``streamguard keys destroy``: one person, or one who asks and another who agrees."""
+
+    persons: Literal[1, 2] = 1
+    within: Duration = Field(
+        default=timedelta(hours=24),
+        description="How long a request waits for the second person.",
+        json_schema_extra={"default": "24h"},
+    )
 
 
 class Store(Model):
@@ -156,6 +168,7 @@ class Service(Model):
     keys: Keys = Field(
         default=LocalKeys(file=Path("streamguard.key")), description="Default: {file: streamguard.key}"
     )
+    key_destruction: KeyDestruction = KeyDestruction()
     store: Store = Store()
     slot: (
         Annotated[str, Field(pattern=_NAME), Expected("letters, digits, '_' and '-', at most 64")] | None

@@ -10,9 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from streamguard.errors import ConfigError
 from streamguard.store.database import Database
+from streamguard.store.erasures import Erasures
 from streamguard.store.keys import Keys
 from streamguard.store.migrate import prepare
 from streamguard.store.sqlite import SqliteDatabase
+from streamguard.store.subjects import SubjectKeys
 from streamguard.store.vault import Vault
 
 
@@ -21,7 +23,9 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.erasures = Erasures(database)
         self.keys = Keys(database)
+        self.subjects = SubjectKeys(database)
         self.vault = Vault(database)
 
     def health(self) -> None:

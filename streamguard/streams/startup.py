@@ -17,7 +17,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamguard import logs
 from streamguard.crypto.keyring import Keyring
-from streamguard.crypto.setup import open_keyring
+from streamguard.crypto.kms.base import Kms
+from streamguard.crypto.setup import open_keyring, open_kms
 from streamguard.errors import UsageError
 from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
@@ -77,6 +78,19 @@ def read_policies(service: Service) -> dict[str, LoadedPolicy]:
     if errors(problems):
         raise ProblemsError(problems)
     return {one.policy.name: one for one in loaded}
+
+
+def read_kms(prepared: Prepared) -> Kms:
+    """What wraps keys according to the service file as it is now. Raises StreamGuardError, and then the old one stays.
+
+    That is how a master key follows another one while the service runs: see `streamguard keys rewrap`.
+    """
+    keys = service_file.load_service(prepared.loaded.path).keys
+    kms = open_kms(keys, observe_kms)
+    if keys != prepared.service.keys:
+        kms.health()
+    prepared.keyring.refuse_loss(kms)
+    return kms
 
 
 def compile_guards(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> dict[str, Guard]:

@@ -33,6 +33,7 @@ from tests.servers import Broker
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
 
 ELSEWHERE: Final = {
+    ("docs/erase.md", "sh"): "tests/unit/cli/test_erase.py",
     ("docs/key-services.md", "hcl"): "tests/integration/test_key_services.py",
     ("docs/key-services.md", "sh"): "tests/integration/test_key_services.py",
     ("docs/keys.md", "sh"): "tests/unit/cli/test_keys_page.py",
@@ -260,6 +261,15 @@ $ cat streamguard.key keys/master.key > both; cp both streamguard.key; mv both k
 TOKENS: Final = """\
 $ grep --only-matching 'sg1[.]e[.][A-Za-z0-9_.-]*' clean.ndjson > tokens.txt
 """
+PERSONS: Final = """\
+$ cat > policies/people.yaml <<'END'
+topic: people
+key: drop
+subject: id
+fields: {id: tokenize, name: {encrypt: {per: subject}}}
+END
+$ echo '{"id": "C1", "name": "Ana"}' | streamguard filter policies/people.yaml > /dev/null; echo C1 > persons.txt
+"""
 
 
 def examples_of(*names: str) -> list[str]:
@@ -298,6 +308,11 @@ def test_examples_of_help_texts_run(tmp_path: Path):
             "store upgrade",
             "store status",
             "reveal",
+            PERSONS,
+            "erase",
+            "keys rotate",
+            "keys rewrap",
+            "keys destroy",
             "demo",
         ):
             if name.startswith("$"):
@@ -327,8 +342,12 @@ def test_no_example_is_left_out():
         "test",
         "filter",
         "keys list",
+        "keys rotate",
+        "keys rewrap",
+        "keys destroy",
         "store",
         "reveal",
+        "erase",
         "demo",
         *ON_KAFKA,
     )

@@ -176,6 +176,7 @@ def test_list_as_json(used):
     assert len(rows) == 4
     assert set(fresh) == {
         "id", "element", "purpose", "version", "state", "master", "created_at", "destroy_after", "destroyed_at",
+        "destruction_asked_by", "destruction_asked_at",
     }  # fmt: skip
     assert (fresh["element"], fresh["purpose"], fresh["state"]) == (
         "orders.items[*].note",
