@@ -124,6 +124,11 @@ class Keyring:
         return key
 
     @property
+    def store(self) -> Store:
+        """Where the keys are, wrapped, and what else must outlive the process."""
+        return self._store
+
+    @property
     def is_shared(self) -> bool:
         """Whether other hosts use the same keys; otherwise what is pinned here is pinned here only."""
         return self._store.database.shared

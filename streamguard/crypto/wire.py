@@ -9,9 +9,10 @@ import json
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -38,11 +39,15 @@ KINDS: Final = (
 )
 
 _TOKEN: Final = re.compile(r"sg1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_KEY_ID: Final = re.compile(r"([^=,]+)=([A-Za-z0-9_-]+)")
+# What a path may hold as it is, in a header.
+_PLAIN: Final = "!\"#$&'()*+-./:;<>?@[\\]^_`{|}~"
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _JSON: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 MALFORMED: Final = "This is not a protected token, or it was edited or cut."
 _NOT_A_VALUE: Final = "The protected value is not encoded as StreamGuard encodes values."
+_NOT_KEY_IDS: Final = "The record's header 'sg-keys' is not as StreamGuard writes it."
 _NOT_ENCODABLE: Final = (
     "A value cannot be protected: it is not text, bytes or plain JSON within 64-bit integers."
 )
@@ -150,3 +155,23 @@ def parse_token(text: str) -> Token:
     if b2a_base64(payload, newline=False).rstrip(b"=") != plain:
         raise TokenError(MALFORMED)
     return Token(kind, key_id, payload)
+
+
+def format_key_ids(key_ids: Mapping[str, str]) -> bytes:
+    """The ``sg-keys`` header: which key each field was protected with whose output does not name it, by path.
+
+    ``path=key id``, joined by commas. In a path, ``%``, ``,``, ``=`` and what is not printable ASCII is percent-encoded.
+    """
+    return ",".join(f"{quote(path, safe=_PLAIN)}={key_id}" for path, key_id in key_ids.items()).encode()
+
+
+def parse_key_ids(header: bytes) -> dict[str, str]:
+    """The key id of each path in a header that `format_key_ids` wrote. Raises `TokenError` for any other."""
+    try:
+        found = [_KEY_ID.fullmatch(pair) for pair in header.decode("ascii").split(",")]
+        pairs = [(unquote(one[1], errors="strict"), one[2]) for one in found if one is not None]
+    except ValueError:
+        raise TokenError(_NOT_KEY_IDS) from None
+    if len(dict(pairs)) != len(found):
+        raise TokenError(_NOT_KEY_IDS)
+    return dict(pairs)

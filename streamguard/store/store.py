@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from streamguard.errors import ConfigError
+from streamguard.store.audit import Audit
 from streamguard.store.database import Database
 from streamguard.store.keys import Keys
 from streamguard.store.migrate import prepare
@@ -23,6 +24,7 @@ class Store:
         self.database = database
         self.keys = Keys(database)
         self.vault = Vault(database)
+        self.audit = Audit(database)
 
     def health(self) -> None:
         """Prove that the database answers a query."""
