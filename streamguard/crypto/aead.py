@@ -7,7 +7,8 @@ tokens. Every ciphertext is bound to its kind, key and element: a token that was
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from operator import add
 from struct import Struct
@@ -16,7 +17,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
-from streamguard.crypto.keyring import DataKey, Keyring
+from streamguard.crypto.keyring import FOUND_FOR, DataKey, Keyring
 from streamguard.crypto.wire import (
     MALFORMED,
     Token,
@@ -71,22 +72,93 @@ class SivSealer:
         return format_tokens(self.kind, self.key.id, sealed)
 
 
+class SubjectSealer:
+    """Kind ``s``: each value under its person's key, and that key's id hidden with it under the element's data key.
+
+    Payload: nonce (12) ‖ AES-256-GCM under the data key of (length of the id (1) ‖ id of the person's key ‖ inner). Inner
+    is the value under the person's key, with the same nonce: ciphertext ‖ tag (16). When the person's key is gone nothing
+    opens it; and as the id is inside, the token is no pseudonym of the person.
+    """
+
+    kind: Final = "s"
+
+    def __init__(self, key: DataKey, clock: Callable[[], float] = time.monotonic) -> None:
+        self.key = key
+        self._outer = AESGCM(key.subkey(self.kind)).encrypt
+        self._aad = aad(self.kind, key.id, key.element)
+        self._clock = clock
+        self._inner: dict[str, _Inner] = {}
+        self._forget_at = 0.0
+
+    def seal(self, values: Sequence[Any], subjects: Sequence[DataKey], pad_to: int = 0) -> list[str]:
+        """A column of values as tokens; `subjects` are their persons' keys. Otherwise as `GcmSealer.seal`."""
+        nonces = chain.from_iterable(_NONCE.iter_unpack(os.urandom(_NONCE.size * len(values))))
+        outer, bound = self._outer, self._aad
+        payloads = [
+            nonce + outer(nonce, inner.head + inner.encrypt(nonce, data, inner.aad), bound)
+            for nonce, data, inner in zip(
+                nonces, _encoded(values, pad_to), self._under(subjects), strict=True
+            )
+        ]
+        return format_tokens(self.kind, self.key.id, payloads)
+
+    def _under(self, subjects: Sequence[DataKey]) -> list[_Inner]:
+        if self._clock() >= self._forget_at:
+            self._inner.clear()
+            self._forget_at = self._clock() + FOUND_FOR
+        known = self._inner
+        for key in subjects:
+            if key.id not in known:
+                known[key.id] = _Inner(key, self.key.element)
+        return [known[key.id] for key in subjects]
+
+
+class _Inner:
+    """One person's key, ready to encrypt values of one element."""
+
+    __slots__ = ("aad", "encrypt", "head")
+
+    def __init__(self, key: DataKey, element: str) -> None:
+        self.encrypt = AESGCM(key.subkey(SubjectSealer.kind)).encrypt
+        self.aad = aad(SubjectSealer.kind, key.id, element)
+        self.head = bytes([len(key.id)]) + key.id.encode()
+
+
 def _encoded(values: Sequence[Any], pad_to: int) -> list[bytes]:
     encoded = encode_column(values)
     return [pad(data, pad_to) for data in encoded] if pad_to else encoded
 
 
-def open_token(text: str, keyring: Keyring) -> Any:
-    """The value inside a token of kind ``e`` or ``d``, with its type.
+VALUE_KINDS: Final = ("e", "d", "s")
+"""The kinds whose tokens hold the value of a field."""
 
-    Raises `TokenError` when the token is malformed, edited, cut, of another element or of a kind that holds no value;
-    `KeyMissingError` when its key is unknown or destroyed; `KeysUnavailableError` when that cannot be found out now.
+
+def open_token(text: str, keyring: Keyring, element: str | None = None) -> Any:
+    """The value inside a token of kind ``e``, ``d`` or ``s``, with its type.
+
+    Raises `TokenError` when the token is malformed, edited, cut, of a kind that holds no value, or of another element
+    than `element`, where that is given; `KeyMissingError` when its key, or its person's, is unknown or destroyed;
+    `KeysUnavailableError` when that cannot be found out now.
     """
     token = parse_token(text)
-    if token.kind not in ("e", "d"):
+    if token.kind not in VALUE_KINDS:
         raise TokenError("This token is of a kind that holds no value of a field.")
     key = keyring.find(token.key_id)
-    return decode_value(_decrypt(token, key, key.element))
+    if element is not None and key.element != element:
+        raise TokenError("The token belongs to another element than the field it stands in.")
+    plain = _decrypt(token, key, key.element)
+    return decode_value(_opened_inner(token.payload, plain, key, keyring) if token.kind == "s" else plain)
+
+
+def _opened_inner(payload: bytes, plain: bytes, key: DataKey, keyring: Keyring) -> bytes:
+    """What a person's key protects inside a token of kind ``s``."""
+    end = 1 + plain[0] if plain else 0
+    try:
+        subject = keyring.subjects.find(plain[1:end].decode("ascii"))
+        inner = AESGCM(subject.subkey("s"))
+        return inner.decrypt(payload[:12], plain[end:], aad("s", subject.id, key.element))
+    except (InvalidTag, ValueError):
+        raise TokenError(_DOES_NOT_OPEN) from None
 
 
 def seal_original(key: DataKey, violation_id: str, original: bytes) -> str:

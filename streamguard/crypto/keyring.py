@@ -12,20 +12,21 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from streamguard import logs
+from streamguard.crypto.datakey import DataKey
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
-from streamguard.errors import KeyMissingError
+from streamguard.crypto.masters import Masters
+from streamguard.crypto.subjects import Subjects
+from streamguard.errors import ConfigError, KeyMissingError, KeysUnavailableError
 from streamguard.store.keys import KeyRow
 from streamguard.store.store import Store, open_store
+
+__all__ = ["DataKey", "Keyring"]
 
 MAX_AGE: Final = 12 * 3600.0
 """Seconds after which a key for randomized encryption is replaced."""
@@ -36,24 +37,19 @@ MAX_USES: Final = 2**30
 FOUND_FOR: Final = 60.0
 """Seconds for which a key that was read stays in memory: how long one that is destroyed elsewhere can still be used."""
 
+CONFIRMED_FOR: Final = 60.0
+"""Seconds after which keys in use are held against the store: were they replaced, or destroyed, elsewhere?"""
+
+USED_ON_FOR: Final = MAX_AGE
+"""Seconds for which keys in use stay in use while the store does not answer that question."""
+
+_ASK_AGAIN_AFTER: Final = 30.0
+
 log = logs.get(__name__)
 
 _FOUND_MOST: Final = 10_000
 _ID_LETTERS: Final = string.ascii_letters + string.digits
 _ID_LENGTH: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class DataKey:
-    """A data key in the clear, for as short as possible. `secret` is 32 bytes and never printed."""
-
-    id: str
-    element: str
-    secret: bytes = field(repr=False)
-
-    def subkey(self, kind: str, length: int = 32) -> bytes:
-        """`length` bytes for one kind of use: HKDF-SHA256 (RFC 5869), no salt, info ``sg1|kind|element``."""
-        return HKDF(SHA256(), length, None, f"sg1|{kind}|{self.element}".encode()).derive(self.secret)
 
 
 class _Lease:
@@ -80,16 +76,21 @@ class Keyring:
         store: Store,
         kms: Kms,
         *,
+        previous: Iterable[Kms] = (),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._kms = kms
+        self._masters = Masters(kms, previous)
         self._clock = clock
         self._now = now
         self._leases: dict[tuple[object, ...], _Lease] = {}
         self._pinned: dict[str, DataKey] = {}
         self._found: dict[str, tuple[float, DataKey]] = {}
+        self._confirmed_at = self._clock()
+        self._confirm_at = self._confirmed_at + CONFIRMED_FOR
+        self._confirming = threading.Lock()
+        self.subjects = Subjects(self, store, clock, now)
 
     @classmethod
     def in_memory(cls) -> Keyring:
@@ -98,7 +99,7 @@ class Keyring:
 
     def fresh(self, policy: str, element: str, uses: int) -> DataKey:
         """The key for the next `uses` randomized encryptions of an element; cheap while it stays the same."""
-        clock = self._clock()
+        clock = self._stay_confirmed()
         slot = ("randomized", policy, element)
         return self._lease(slot, uses, clock, clock + MAX_AGE, lambda: self._mint(element, "randomized"))
 
@@ -107,6 +108,7 @@ class Keyring:
 
         One per UTC day, destroyed `retain` after that day has ended.
         """
+        self._stay_confirmed()
         now = self._now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         slot = ("quarantine", policy, retain)
@@ -117,11 +119,42 @@ class Keyring:
         return self._lease(slot, uses, now.timestamp(), midnight.timestamp(), mint)
 
     def pinned(self, element: str) -> DataKey:
-        """The key for deterministic uses of an element: the same one for every process that shares the store."""
+        """The key for deterministic uses of an element: the same one for every process that shares the store.
+
+        After `rotate`, here or elsewhere, it is another one within a minute.
+        """
+        self._stay_confirmed()
         key = self._pinned.get(element)
         if key is None:
             key = self._pinned[element] = self._pin(element)
         return key
+
+    def rotate(self, element: str) -> KeyRow:
+        """Pin another version of an element's key, for all processes; returns it. Older tokens stay readable.
+
+        Of several who rotate at once, one does. Raises `ConfigError` when nothing is pinned for the element.
+        """
+        newest = before = self._store.keys.pinned(element)
+        if before is None or newest is None:
+            raise ConfigError(
+                f"No key is pinned for the element '{element}'.",
+                "Keys for randomized encryption replace themselves; 'streamguard keys list' shows which are pinned.",
+            )
+        while newest.version == before.version:
+            self._try_mint(element, "deterministic", version=(before.version or 0) + 1)
+            newest = self._store.keys.pinned(element) or before
+        self._pinned.pop(element, None)
+        return newest
+
+    @property
+    def store(self) -> Store:
+        """Where the keys are, wrapped, and what else must outlive the process."""
+        return self._store
+
+    @property
+    def now(self) -> datetime:
+        """The time of day."""
+        return self._now()
 
     @property
     def store(self) -> Store:
@@ -159,23 +192,95 @@ class Keyring:
         self._found[key_id] = (clock + FOUND_FOR, key)
         return key
 
+    def destroy(self, key_ids: Iterable[str]) -> list[str]:
+        """Destroy keys, here and in the store; returns the ids of those that lived.
+
+        Whatever they protected is unreadable from now on. Other processes let go of them within a minute.
+        """
+        destroyed = self._store.keys.destroy(list(key_ids), self._now())
+        self._let_go(set(destroyed))
+        return destroyed
+
     def destroy_expired(self) -> int:
-        """Destroy every key whose time to be kept is over, here and in the store; returns how many."""
+        """Destroy every key and every vault entry whose time to be kept is over; returns how many keys."""
+        self._store.vault.expire(self._now())
         destroyed = set(self._store.keys.destroy_expired(self._now()))
-        for key_id in destroyed:
-            self._found.pop(key_id, None)
-        for lease in list(self._leases.values()):
-            with lease.lock:
-                if lease.key is not None and lease.key.id in destroyed:
-                    lease.key = None
-        if destroyed:
-            log.info("keys.destroyed", count=len(destroyed))
+        self._let_go(destroyed)
         return len(destroyed)
+
+    def use(self, kms: Kms, previous: Iterable[Kms] = ()) -> None:
+        """From now on `kms` wraps; what is in use stays in use. `previous` still unwrap what they wrapped."""
+        self._masters = Masters(kms, previous)
 
     def health(self) -> None:
         """Raises `KeysUnavailableError` unless the KMS and the store answer now."""
-        self._kms.health()
+        self._masters.health()
         self._store.health()
+
+    def confirm(self) -> None:
+        """Hold the keys in use against the store: those that were replaced or destroyed elsewhere go out of use.
+
+        Two queries, however many keys there are. A running service calls this by a timer, so that no lane waits for
+        it; where nobody does, the next use of a key after a minute does. Raises `KeysUnavailableError` when the store
+        does not answer; the keys in use then stay in use for `USED_ON_FOR`.
+        """
+        clock = self._clock()
+        pinned, leases = dict(self._pinned), list(self._leases.values())
+        in_use = {key.id for key in (*pinned.values(), *(lease.key for lease in leases)) if key is not None}
+        try:
+            living = self._store.keys.living(in_use)
+            newest = self._store.keys.newest(pinned)
+        except KeysUnavailableError:
+            self._go_on_without_store(clock)
+            raise
+        self._let_go(in_use - living)
+        for element, key in pinned.items():
+            if key.id in living and newest[element] != key.id:
+                self._follow(element)
+        self._confirmed_at = clock
+        self._confirm_at = clock + CONFIRMED_FOR
+
+    def _stay_confirmed(self) -> float:
+        """What time it is; and when that is late, `confirm`. One thread does so, the others go on meanwhile."""
+        clock = self._clock()
+        if clock >= self._confirm_at and self._confirming.acquire(blocking=False):
+            try:
+                self.confirm()
+            except KeysUnavailableError:
+                log.warning("keys.unconfirmed")
+            finally:
+                self._confirming.release()
+        return clock
+
+    def _go_on_without_store(self, clock: float) -> None:
+        self._confirm_at = clock + _ASK_AGAIN_AFTER
+        if clock - self._confirmed_at >= USED_ON_FOR:
+            self._pinned.clear()
+            self._leases.clear()
+
+    def _follow(self, element: str) -> None:
+        """Take up the version that was pinned after ours; while that cannot be unwrapped, ours has to do."""
+        try:
+            key = self._pinned[element] = self._pin(element)
+        except KeysUnavailableError:
+            log.warning("key.not_followed", element=element)
+        else:
+            log.info("key.followed", key_id=key.id, element=element)
+
+    def _let_go(self, gone: set[str]) -> None:
+        """Keys that were destroyed leave the memory of this process."""
+        if not gone:
+            return
+        for key_id in gone:
+            self._found.pop(key_id, None)
+        for element, key in list(self._pinned.items()):
+            if key.id in gone:
+                self._pinned.pop(element, None)
+        for lease in list(self._leases.values()):
+            if lease.key is not None and lease.key.id in gone:
+                with lease.lock:
+                    lease.key = None
+        log.info("keys.destroyed", count=len(gone))
 
     def _lease(
         self, slot: tuple[object, ...], uses: int, now: float, until: float, mint: Callable[[], DataKey]
@@ -209,13 +314,14 @@ class Keyring:
         """A new key, stored; None when its id was taken, or when another process pinned this version first."""
         key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         key = DataKey(key_id, element, secrets.token_bytes(32))
+        masters = self._masters
         row = KeyRow(
             id=key_id,
             element=element,
             purpose=purpose,
             version=version,
-            wrapped=self._kms.wrap(key.secret),
-            master=self._kms.name,
+            wrapped=masters.wrap(key.secret),
+            master=masters.name,
             created_at=self._now(),
             destroy_after=destroy_after,
         )
@@ -225,4 +331,4 @@ class Keyring:
         return key
 
     def _open(self, row: KeyRow, wrapped: bytes) -> DataKey:
-        return DataKey(row.id, row.element, self._kms.unwrap(wrapped))
+        return DataKey(row.id, row.element, self._masters.unwrap(wrapped, row.master))

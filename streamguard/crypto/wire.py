@@ -36,6 +36,7 @@ KINDS: Final = (
     Kind("e", "AES-256-GCM, random nonce", 32),
     Kind("d", "AES-256-SIV, deterministic", 64),
     Kind("q", "AES-256-GCM, original of a violation", 32),
+    Kind("s", "AES-256-GCM under a person's key, inside AES-256-GCM", 32),
 )
 
 _TOKEN: Final = re.compile(r"sg1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -160,7 +161,7 @@ def parse_token(text: str) -> Token:
 def format_key_ids(key_ids: Mapping[str, str]) -> bytes:
     """The ``sg-keys`` header: which key each field was protected with whose output does not name it, by path.
 
-    ``path=key id``, joined by commas. In a path, ``%``, ``,``, ``=`` and what is not printable ASCII is percent-encoded.
+    ``path=key id``, joined by commas. In a path ``%``, ``,``, ``=`` and all but printable ASCII is percent-encoded.
     """
     return ",".join(f"{quote(path, safe=_PLAIN)}={key_id}" for path, key_id in key_ids.items()).encode()
 

@@ -53,8 +53,9 @@ _PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 class Leaf:
     """One place of the schema that holds a value: its JSON types without ``null``, and what else narrows it.
 
-    `enum` and `format` hold for every value that may stand there, or are empty. `free` is true where objects or arrays
-    of undeclared shape may stand. `description` is the schema author's own text.
+    `enum` and `format` hold for every value that may stand there, or are empty; so do `patterns`, `min_length` and
+    `max_length` (in characters) for every text. `free` is true where objects or arrays of undeclared shape may stand.
+    `description` is the schema author's own text.
     """
 
     path: Path
@@ -63,6 +64,9 @@ class Leaf:
     format: str = ""
     free: bool = False
     description: str = ""
+    patterns: tuple[str, ...] = ()
+    min_length: int = 0
+    max_length: int | None = None
 
 
 class Schema:
@@ -163,6 +167,11 @@ class Schema:
                 format=next(filter(self._asserts, formats), ""),
                 free=bool(structured),
                 description=next((part["description"] for part in everywhere if "description" in part), ""),
+                patterns=tuple(part["pattern"] for part in parts if "pattern" in part),
+                min_length=max((int(part["minLength"]) for part in parts if "minLength" in part), default=0),
+                max_length=min(
+                    (int(part["maxLength"]) for part in parts if "maxLength" in part), default=None
+                ),
             )
 
     def _parts(

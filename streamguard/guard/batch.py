@@ -15,13 +15,13 @@ class Batch:
 
     Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages,
     so that everything one stage finds is listed. Tombstones (null values) have no document: they stand in
-    `tombstones` while stages run and return to `live` at the end. Out columns hold meaningful values for live rows
-    only.
+    `tombstones` while stages run and return to `live` at the end. `key_ids` names, by path, the keys of protected
+    fields whose values do not name them. Out columns hold meaningful values for live rows only.
     """
 
     __slots__ = (
-        "documents", "findings", "headers", "keys", "live", "offsets", "out_headers", "out_keys", "out_timestamps",
-        "out_values", "partitions", "places", "timestamps", "tombstones", "topic", "values",
+        "documents", "findings", "headers", "key_ids", "keys", "live", "offsets", "out_headers", "out_keys",
+        "out_timestamps", "out_values", "partitions", "places", "timestamps", "tombstones", "topic", "values",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +47,7 @@ class Batch:
         self.findings: dict[int, list[Finding]] = {}
         self.live: list[int] = list(range(count))
         self.tombstones: list[int] = []
+        self.key_ids: dict[str, str] = {}
         # Containers found on the way to leaves, by (path, expected type); valid until the next refresh.
         self.places: dict[Any, tuple[list[int], list[Any]]] = {}
         self.out_keys: list[bytes | None] = self.keys

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
+from streamguard.crypto.wire import format_key_ids
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.protect import rejecter
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy, TruncateTimestamp
-from streamguard.transforms.base import Transform
+from streamguard.transforms.base import KEY_PATH, Transform
 
 # W3C Trace Context, section 3.2: version, trace id, parent id, flags. A header that breaks it could carry anything.
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -24,7 +25,7 @@ KEY_TYPE: Final = Finding(
 
 
 class Envelope:
-    """Treats key, headers and timestamp as the policy says, and adds ``sg-source`` and ``sg-policy``.
+    """Treats key, headers and timestamp as the policy says, and adds ``sg-source``, ``sg-policy``, ``sg-keys``.
 
     `key` is ``keep``, ``drop`` or a transform; `timestamp` is ``keep``, ``drop`` or the unit it is rounded down to.
     """
@@ -61,6 +62,8 @@ class Envelope:
         protected = transform.apply(
             [_text(batch.keys[row]) for row in rows], rejecter(batch, rows, transform, "$key")
         )
+        if rows and transform.key_id is not None:
+            batch.key_ids[KEY_PATH] = transform.key_id
         keys: list[bytes | None] = [None] * len(batch.keys)
         for row, key in zip(rows, protected, strict=True):
             if isinstance(key, str):
@@ -70,9 +73,11 @@ class Envelope:
         return keys
 
     def _headers(self, batch: Batch) -> list[Headers]:
-        source, policy = batch.topic.encode() + b"/%d/%d", self.provenance
+        source, same = batch.topic.encode() + b"/%d/%d", [self.provenance]
+        if batch.key_ids:
+            same.append(("sg-keys", format_key_ids(batch.key_ids)))
         places = zip(batch.partitions, batch.offsets, strict=True)
-        ours: list[Headers] = [[("sg-source", source % place), policy] for place in places]
+        ours: list[Headers] = [[("sg-source", source % place), *same] for place in places]
         if self.names == frozenset() or not any(batch.headers):
             return ours
         return [

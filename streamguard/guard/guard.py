@@ -26,7 +26,7 @@ from streamguard.guard.validate import Validate
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy, Rule
 from streamguard.policy.paths import Path, parse_path
-from streamguard.transforms.base import Field, Transform
+from streamguard.transforms.base import KEY_PATH, Field, Transform
 from streamguard.transforms.register import register
 
 _log = logs.get(__name__)
@@ -34,7 +34,6 @@ _log = logs.get(__name__)
 FAILED: Final = Finding(
     "guard.failed", "guard", "StreamGuard, or a transform of another package, failed on this record"
 )
-KEY_PATH: Final = "$key"
 SLICE: Final = 128
 """Rows per batch that measured best: fewer waste calls, more miss the CPU's caches and wake the garbage collector."""
 
@@ -174,6 +173,11 @@ def field_of(policy: Policy, rule: Rule, path: str, leaf: Leaf | None) -> Field:
         types=leaf.types if leaf else frozenset(),
         enum=leaf.enum if leaf else (),
         format=(leaf.format or None) if leaf else None,
+        patterns=leaf.patterns if leaf else (),
+        min_length=leaf.min_length if leaf else 0,
+        max_length=leaf.max_length if leaf else None,
+        subject=policy.subject,
+        elements={name: other.element for name, other in policy.fields.items() if other.element},
     )
 
 

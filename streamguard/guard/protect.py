@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from streamguard.guard.batch import Batch
-from streamguard.guard.columns import Columns
+from streamguard.guard.columns import Column, Columns
 from streamguard.guard.violation import Finding
-from streamguard.policy.paths import Path
-from streamguard.transforms.base import DOMAIN, Transform
+from streamguard.policy.paths import Path, parse_path
+from streamguard.transforms.base import DOMAIN, Reject, SubjectTransform, Transform
 
 _CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
 UNTAKEN: Final = "the transform cannot take this value"
@@ -28,19 +28,38 @@ class Protect:
 
     def __init__(self, fields: dict[Path, Transform[Any]]) -> None:
         self.steps = [(Columns(path, self.stage), transform, str(path)) for path, transform in fields.items()]
+        named = {transform.subject_path for transform in fields.values()} - {None}
+        self.subjects = {path: Columns(parse_path(path), self.stage) for path in sorted(filter(None, named))}
 
     def apply(self, batch: Batch) -> None:
         """Replace every protected value in place. Raises KeysUnavailableError before anything leaves."""
+        subjects = {path: self._by_row(columns, batch) for path, columns in self.subjects.items()}
         for columns, transform, path in self.steps:
             column = columns.gather(batch)
             if not column.values:
                 continue
             reject = rejecter(batch, column.rows, transform, path)
-            protected = transform.apply(column.values, reject)
+            protected = _applied(transform, column, subjects, reject)
             if len(protected) != len(column.values):
                 # Scattered, it would leave the values at the end of the column as they were.
                 raise TransformLengthError
             (column.scatter_or_drop if transform.drops else column.scatter)(protected)
+            if transform.key_id is not None:
+                batch.key_ids[path] = transform.key_id
+
+    def _by_row(self, columns: Columns, batch: Batch) -> dict[int, Any]:
+        """Each row's subject, before its own field is protected."""
+        column = columns.gather(batch)
+        return dict(zip(column.rows, column.values, strict=True))
+
+
+def _applied(
+    transform: Transform[Any], column: Column, subjects: Mapping[str, Mapping[int, Any]], reject: Reject
+) -> list[Any]:
+    if isinstance(transform, SubjectTransform) and transform.subject_path is not None:
+        of_row = subjects[transform.subject_path].get
+        return transform.apply_for(column.values, list(map(of_row, column.rows)), reject)
+    return transform.apply(column.values, reject)
 
 
 def rejecter(

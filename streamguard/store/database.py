@@ -7,7 +7,7 @@ both dialects: it is the subclasses' business how.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -20,6 +20,13 @@ from streamguard.errors import ConfigError, KeysUnavailableError
 
 AT_ONCE: Final = 4_000
 """Rows that one statement writes or looks up at most: well below the parameters that either dialect allows."""
+
+
+def in_parts(keys: Iterable[Any]) -> Iterator[list[Any]]:
+    """Different keys in their order, as many at a time as one statement looks up."""
+    ordered = sorted(set(keys))
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]
 
 
 @dataclass(frozen=True, slots=True)

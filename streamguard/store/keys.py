@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
-from streamguard.store.database import Database
+from streamguard.store.database import Database, in_parts
 from streamguard.store.tables import data_keys
 
 
@@ -54,6 +54,38 @@ class Keys:
         with self._database.reading() as connection:
             found = connection.execute(query.order_by(data_keys.c.version.desc()).limit(1)).mappings().first()
             return None if found is None else KeyRow(**found)
+
+    def versions(self, element: str) -> list[KeyRow]:
+        """Every pinned version of an element, the first one first; destroyed or not."""
+        rows = self._rows(data_keys.c.element == element, data_keys.c.version.is_not(None))
+        return sorted(rows, key=lambda row: row.version or 0)
+
+    def of_element(self, element: str) -> list[KeyRow]:
+        """Every key of an element, for whatever purpose, oldest first."""
+        return self._rows(data_keys.c.element == element)
+
+    def newest(self, elements: Iterable[str]) -> dict[str, str]:
+        """The id of the highest pinned version of each element, destroyed or not."""
+        key = data_keys.c
+        query = select(key.element, key.id).where(key.version.is_not(None)).order_by(key.version)
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            for some in in_parts(elements):
+                found.update(
+                    (element, key_id)
+                    for element, key_id in connection.execute(query.where(key.element.in_(some)))
+                )
+        return found
+
+    def living(self, key_ids: Iterable[str]) -> set[str]:
+        """Those of these keys that are here and were not destroyed."""
+        key = data_keys.c
+        query = select(key.id).where(key.wrapped.is_not(None))
+        found: set[str] = set()
+        with self._database.reading() as connection:
+            for some in in_parts(key_ids):
+                found.update(connection.execute(query.where(key.id.in_(some))).scalars())
+        return found
 
     def all(self) -> list[KeyRow]:
         """Every key, oldest first."""

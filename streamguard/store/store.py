@@ -14,6 +14,7 @@ from streamguard.store.database import Database
 from streamguard.store.keys import Keys
 from streamguard.store.migrate import prepare
 from streamguard.store.sqlite import SqliteDatabase
+from streamguard.store.subjects import SubjectKeys
 from streamguard.store.vault import Vault
 
 
@@ -23,6 +24,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.keys = Keys(database)
+        self.subjects = SubjectKeys(database)
         self.vault = Vault(database)
         self.audit = Audit(database)
 

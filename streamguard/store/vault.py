@@ -5,14 +5,14 @@ Columns are looked up and kept whole: one statement each, however many values a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select, true, update
 
-from streamguard.store.database import AT_ONCE, Database
+from streamguard.store.database import Database, in_parts
 from streamguard.store.tables import vault_entries
 
 
@@ -39,14 +39,20 @@ class Vault:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def tokens(self, element: str, version: int, indexes: Iterable[bytes]) -> dict[bytes, str]:
-        """The tokens of these values, by index; values without one are left out. One statement."""
+    def tokens(
+        self, element: str, version: int, indexes: Iterable[bytes], now: datetime | None = None
+    ) -> dict[bytes, str]:
+        """The tokens of these values, by index; values without one are left out. One statement.
+
+        With `now`, so are values whose token's time is over, whether or not `expire` has found it yet.
+        """
         entry = vault_entries.c
+        valid = entry.expires_at.is_(None) | (entry.expires_at > now) if now is not None else true()
         found: dict[bytes, str] = {}
         with self._database.reading() as connection:
-            for some in _some(sorted(set(indexes))):
+            for some in in_parts(indexes):
                 query = select(entry.index_hmac, entry.token).where(
-                    entry.element == element, entry.version == version, entry.index_hmac.in_(some)
+                    entry.element == element, entry.version == version, entry.index_hmac.in_(some), valid
                 )
                 found.update((index, token) for index, token in connection.execute(query) if index)
         return found
@@ -55,7 +61,7 @@ class Vault:
         """The entries behind these tokens, expired ones too, by token. One statement."""
         rows: dict[str, VaultRow] = {}
         with self._database.reading() as connection:
-            for some in _some(sorted(set(tokens))):
+            for some in in_parts(tokens):
                 which = (vault_entries.c.element == element) & vault_entries.c.token.in_(some)
                 rows.update((row.token, VaultRow(*row)) for row in connection.execute(_ENTRY.where(which)))
         return rows
@@ -84,7 +90,3 @@ class Vault:
         if expired:
             self._database.forget()
         return expired
-
-
-def _some(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))

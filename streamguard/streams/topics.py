@@ -26,11 +26,12 @@ from streamguard import logs
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import ConfigError
 from streamguard.guard.batch import Batch
-from streamguard.guard.guard import KEY_PATH, build
+from streamguard.guard.guard import build
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy
 from streamguard.policy.service import Service
 from streamguard.streams.client import KafkaTrouble, admin_config, is_unreachable, trouble
+from streamguard.transforms.base import KEY_PATH
 
 _ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
 _APPEAR_WITHIN: Final = 30.0  # seconds for a created topic to be known

@@ -22,19 +22,30 @@ DIGEST_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Keyed:
+class Keyed:
     """A hash that has taken its key in: copied for each value, which is twice as fast as starting anew."""
 
     key: DataKey
     copy: Callable[[], Any]
     finish: Callable[[Any], bytes]
 
+    def digests(self, encoded: list[bytes]) -> list[bytes]:
+        """The digest of each encoded value."""
+        copy, finish = self.copy, self.finish
+        digests = []
+        for data in encoded:
+            state_of_one = copy()
+            state_of_one.update(data)
+            digests.append(finish(state_of_one))
+        return digests
 
-def _keyed(key: DataKey, use: str, algorithm: Algorithm) -> _Keyed:
+
+def keyed(key: DataKey, use: str, algorithm: Algorithm) -> Keyed:
+    """The hash under the subkey named `use` of a data key."""
     secret = key.subkey(use)
     if algorithm == "hmac-sha256":
-        return _Keyed(key, HMAC(secret, SHA256()).copy, HMAC.finalize)
-    return _Keyed(key, blake2b(key=secret, digest_size=DIGEST_BYTES).copy, blake2b.digest)
+        return Keyed(key, HMAC(secret, SHA256()).copy, HMAC.finalize)
+    return Keyed(key, blake2b(key=secret, digest_size=DIGEST_BYTES).copy, blake2b.digest)
 
 
 class KeyedHash:
@@ -49,7 +60,12 @@ class KeyedHash:
         self._element = element
         self._use = use
         self._algorithm = algorithm
-        self._state: _Keyed | None = None
+        self._state: Keyed | None = None
+
+    @property
+    def key(self) -> DataKey:
+        """The key of the latest digests; the current one before any."""
+        return (self._state or self._current()).key
 
     def digests(self, values: list[Any], reject: Reject) -> list[bytes]:
         """The digest of each value; one that has no encoding is rejected and gets the digest of an empty text.
@@ -57,23 +73,17 @@ class KeyedHash:
         Raises KeysUnavailableError when the pinned key cannot be had now.
         """
         state = self._current()
-        copy, finish = state.copy, state.finish
         try:
             encoded = encode_column(values)
         except TokenError:
             encoded = encode_column(encodable(values, reject))
-        digests = []
-        for data in encoded:
-            state_of_one = copy()
-            state_of_one.update(data)
-            digests.append(finish(state_of_one))
-        return digests
+        return state.digests(encoded)
 
-    def _current(self) -> _Keyed:
+    def _current(self) -> Keyed:
         key = self._keyring.pinned(self._element)
         state = self._state
         if state is None or state.key is not key:
-            state = self._state = _keyed(key, self._use, self._algorithm)
+            state = self._state = keyed(key, self._use, self._algorithm)
         return state
 
 

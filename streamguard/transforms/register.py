@@ -15,18 +15,22 @@ from streamguard.transforms.base import ANY, Options, Transform
 from streamguard.transforms.drop import Drop
 from streamguard.transforms.encrypt import Encrypt
 from streamguard.transforms.fake import Fake
+from streamguard.transforms.fpe import Fpe
 from streamguard.transforms.generalize import Generalize
 from streamguard.transforms.hash import Hash
 from streamguard.transforms.mask import Mask
 from streamguard.transforms.nullify import Nullify
 from streamguard.transforms.redact import Redact
 from streamguard.transforms.replace import Replace
+from streamguard.transforms.shift_dates import ShiftDates
 from streamguard.transforms.tokenize import Tokenize
+from streamguard.transforms.vault import Vault
 
 GROUP: Final = "streamguard.transforms"
 
 OWN: Final[tuple[type[Transform[Any]], ...]] = (
-    Drop, Encrypt, Fake, Generalize, Hash, Mask, Nullify, Redact, Replace, Tokenize,
+    Drop, Encrypt, Fake, Fpe, Generalize, Hash, Mask, Nullify, Redact, Replace, ShiftDates,
+    Tokenize, Vault,
 )  # fmt: skip
 
 _VERB: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)

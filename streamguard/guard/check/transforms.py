@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from streamguard.formats.json_schema import Leaf
 from streamguard.guard.check.facts import TEXT, Facts, as_clause, quoted
-from streamguard.guard.guard import KEY_PATH, field_of, leaf_at
+from streamguard.guard.guard import field_of, leaf_at
 from streamguard.policy.expected import Place
 from streamguard.policy.models import Rule
 from streamguard.policy.paths import Path
 from streamguard.policy.problems import Problem, listed, nearest
 from streamguard.policy.wording import problems_of
-from streamguard.transforms.base import Transform
+from streamguard.transforms.base import KEY_PATH, Transform
 from streamguard.transforms.register import register
 
 KEY_WORDS: Final = ("keep", "drop")

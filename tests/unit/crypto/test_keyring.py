@@ -10,15 +10,17 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from streamguard.crypto import keyring as module
 from streamguard.crypto.aead import GcmSealer, SivSealer, open_original, open_token, seal_original
 from streamguard.crypto.keyring import DataKey, Keyring
 from streamguard.crypto.kms.local import LocalKms, format_line, generate
-from streamguard.errors import KeyMissingError, KeysUnavailableError
+from streamguard.errors import ConfigError, KeyMissingError, KeysUnavailableError
 from streamguard.store.store import open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -474,6 +476,179 @@ def test_another_master_key_reads_nothing(keyring, url):
     for ask in (lambda: stranger.find(key.id), lambda: stranger.pinned("email")):
         with pytest.raises(KeysUnavailableError, match="another master key"):
             ask()
+
+
+# -- keys that change elsewhere --------------------------------------------------------------------------------------
+
+
+class CountingStore:
+    """How often a store is asked."""
+
+    def __init__(self, keyring):
+        self.statements = 0
+        event.listen(keyring._store.database.engine, "before_cursor_execute", self._count)
+
+    def _count(self, *_):
+        self.statements += 1
+
+
+@contextmanager
+def store_away(folder):
+    (folder / "keys.db").rename(folder / "away.db")
+    (folder / "keys.db").mkdir()
+    yield
+    (folder / "keys.db").rmdir()
+    (folder / "away.db").rename(folder / "keys.db")
+
+
+def test_rotation_is_followed_within_a_minute_and_old_tokens_stay_readable(keyring, another, clock):
+    first = keyring.pinned("email")
+    token = SivSealer(first).seal(["ana"])[0]
+    row = another.rotate("email")
+    assert (row.version, row.purpose) == (2, "deterministic")
+    assert another.pinned("email").id == row.id
+    assert keyring.pinned("email") is first
+    clock.move(seconds=60)
+    assert keyring.pinned("email").id == row.id
+    assert open_token(token, keyring) == open_token(token, another) == "ana"
+
+
+def test_a_timer_spares_the_lanes_every_question(keyring, another, clock, kms):
+    keyring.pinned("email")
+    keyring.fresh("orders", "note", 1)
+    kms.asked.clear()
+    store = CountingStore(keyring)
+    for _ in range(10):
+        clock.move(seconds=20)
+        keyring.confirm()
+        assert store.statements == 2
+        store.statements = 0
+        for _ in range(100):
+            keyring.pinned("email")
+            keyring.fresh("orders", "note", 1)
+        assert store.statements == 0
+    assert not kms.asked
+    another.rotate("email")
+    keyring.confirm()
+    assert keyring.pinned("email").id == another.pinned("email").id
+
+
+def test_of_several_who_rotate_at_once_one_does(url, kms):
+    keyrings = [Keyring(open_store(url), kms) for _ in range(4)]
+    keyrings[0].pinned("email")
+    start = threading.Barrier(4)
+
+    def rotate(keyring):
+        start.wait()
+        return keyring.rotate("email").id
+
+    with ThreadPoolExecutor(4) as threads:
+        rotated = list(threads.map(rotate, keyrings))
+    versions = open_store(url).keys.versions("email")
+    assert [row.version for row in versions] == list(range(1, len(versions) + 1))
+    assert set(rotated) == {row.id for row in versions[1:]}
+
+
+def test_what_is_not_pinned_is_not_rotated(keyring):
+    keyring.fresh("orders", "note", 1)
+    with pytest.raises(ConfigError, match="No key is pinned"):
+        keyring.rotate("note")
+
+
+def test_keys_in_use_go_on_while_the_store_is_away_and_no_longer_than_half_a_day(keyring, clock, tmp_path):
+    pinned, fresh = keyring.pinned("email"), keyring.fresh("orders", "note", 1)
+    with store_away(tmp_path):
+        clock.move(hours=11)
+        assert keyring.pinned("email") is pinned
+        assert keyring.fresh("orders", "note", 1) is fresh
+        with pytest.raises(KeysUnavailableError):
+            keyring.confirm()
+        clock.move(hours=1)
+        for ask in (lambda: keyring.pinned("email"), lambda: keyring.fresh("orders", "note", 1)):
+            with pytest.raises(KeysUnavailableError):
+                ask()
+    assert keyring.pinned("email") == pinned
+
+
+def test_a_store_that_is_away_is_not_asked_for_every_slice(keyring, clock, tmp_path, monkeypatch):
+    keyring.pinned("email")
+    asked, living = [], keyring._store.keys.living
+
+    def counted(ids):
+        asked.append(ids)
+        return living(ids)
+
+    monkeypatch.setattr(keyring._store.keys, "living", counted)
+    with store_away(tmp_path):
+        clock.move(seconds=60)
+        for _ in range(100):
+            keyring.pinned("email")
+    assert len(asked) == 1
+
+
+def test_a_new_version_that_cannot_be_unwrapped_yet_is_not_followed(keyring, another, kms, clock):
+    first = keyring.pinned("email")
+    second = another.rotate("email")
+    kms.away = True
+    clock.move(seconds=60)
+    assert keyring.pinned("email") is first
+    kms.away = False
+    clock.move(seconds=60)
+    assert keyring.pinned("email").id == second.id
+
+
+def test_keys_that_are_destroyed_elsewhere_go_out_of_use_within_a_minute(keyring, another, clock):
+    used = [
+        keyring.pinned("email"),
+        keyring.fresh("orders", "note", 1),
+        keyring.quarantine("orders", timedelta(days=1)),
+    ]
+    kept = keyring.fresh("orders", "name", 1)
+    tokens = [SivSealer(used[0]).seal(["ana"])[0], GcmSealer(used[1]).seal(["ana"])[0]]
+    assert sorted(another.destroy([key.id for key in used])) == sorted(key.id for key in used)
+    assert another.destroy([used[0].id]) == []
+    clock.move(seconds=60)
+    assert keyring.fresh("orders", "name", 1) is kept
+    now = [
+        keyring.pinned("email"),
+        keyring.fresh("orders", "note", 1),
+        keyring.quarantine("orders", timedelta(days=1)),
+    ]
+    assert {key.id for key in now}.isdisjoint(key.id for key in used)
+    for token in tokens:
+        with pytest.raises(KeyMissingError, match="destroyed"):
+            open_token(token, keyring)
+
+
+def test_a_key_that_is_destroyed_here_goes_out_of_use_at_once(keyring):
+    used = [keyring.pinned("email"), keyring.fresh("orders", "note", 1)]
+    keyring.destroy(key.id for key in used)
+    assert keyring.pinned("email").id != used[0].id
+    assert keyring.fresh("orders", "note", 1).id != used[1].id
+
+
+def test_a_destroyed_pinned_key_is_not_used_on_while_the_kms_is_away(keyring, another, kms, clock):
+    another.destroy([keyring.pinned("email").id])
+    kms.away = True
+    clock.move(seconds=60)
+    with pytest.raises(KeysUnavailableError):
+        keyring.pinned("email")
+
+
+# -- another master key ----------------------------------------------------------------------------------------------
+
+
+def test_another_master_key_is_taken_up_while_keys_are_in_use(url, clock):
+    old, new = LocalKms([generate()]), LocalKms([generate()])
+    keyring = Keyring(open_store(url), old, clock=clock.clock, now=clock.now)
+    pinned, fresh = keyring.pinned("email"), keyring.fresh("orders", "note", 1)
+    keyring.use(new, [old])
+    assert keyring.pinned("email") is pinned
+    assert keyring.fresh("orders", "note", 1) is fresh
+    later = keyring.fresh("orders", "name", 1)
+    masters = {row.id: row.master for row in open_store(url).keys.all()}
+    assert masters == {pinned.id: old.name, fresh.id: old.name, later.id: new.name}
+    assert [keyring.find(key.id) for key in (pinned, later)] == [pinned, later]
 
 
 # -- what lies on the disk -------------------------------------------------------------------------------------------

@@ -99,7 +99,6 @@ def test_a_slice_is_one_statement_each_way(store, count):
 
 def test_columns_of_any_length(store, monkeypatch):
     monkeypatch.setattr(database, "AT_ONCE", 1000)
-    monkeypatch.setattr("streamguard.store.vault.AT_ONCE", 1000)
     rows = [row_of(number) for number in range(2500)]
     assert len(store.vault.add(rows)) == 2500
     assert store.vault.tokens("orders.card", 1, map(index_of, range(-10, 2510))) == {

@@ -1,0 +1,21 @@
+"""A data key in the clear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A data key in the clear, for as short as possible. `secret` is 32 bytes and never printed."""
+
+    id: str
+    element: str
+    secret: bytes = field(repr=False)
+
+    def subkey(self, kind: str, length: int = 32) -> bytes:
+        """`length` bytes for one kind of use: HKDF-SHA256 (RFC 5869), no salt, info ``sg1|kind|element``."""
+        return HKDF(SHA256(), length, None, f"sg1|{kind}|{self.element}".encode()).derive(self.secret)
