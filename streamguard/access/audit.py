@@ -145,6 +145,14 @@ def references(tokens: Sequence[str], key: DataKey) -> bytes:
     )
 
 
+def names(entry: bytes | None, reference: bytes) -> bool:
+    """Whether a token's reference is among those of an entry."""
+    found = entry or b""
+    return any(
+        found[start : start + REFERENCE_BYTES] == reference for start in range(0, len(found), REFERENCE_BYTES)
+    )
+
+
 def trail_keys(keyring: Keyring) -> list[DataKey]:
     """Every version of the trail's key that can still be used, oldest first."""
     newest = keyring.store.keys.pinned(ELEMENT)
