@@ -18,6 +18,7 @@ from streamguard.policy.service import Issuer
 
 _LONGEST: Final = 16_384
 _REQUIRED: Final = ("exp", "iss", "aud", "sub")
+_KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 # The first that fits counts: most are subclasses of the last.
 _CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -70,6 +71,8 @@ class Oidc:
         if not isinstance(key_id, str) or "crit" in header:
             raise AuthenticationError("token_malformed")
         key = keys.find(key_id)
+        if key.key_type != _KEY_TYPES[algorithm[:2]]:
+            raise AuthenticationError("token_algorithm")
         claims = jwt.decode(
             token,
             key.key,
