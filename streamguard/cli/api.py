@@ -41,7 +41,7 @@ def api(
 
       streamguard api -c streamguard.yaml
 
-      streamguard api --host 0.0.0.0 --cert tls/server.pem --key tls/server.key --client-ca tls/clients.pem
+      streamguard api --port 8090
     """
     if (cert is None) != (key is None) or (client_ca and cert is None):
         raise UsageError("TLS needs a certificate and its key.", "Give --cert and --key.")
@@ -72,7 +72,6 @@ def api(
     application = create_app(
         desk_of(keyring, service), _fields(service, keyring), service.access.certificates
     )
-    logs.get(__name__).info("api.started", address=host, port=port)
     serve(application, host, port, Tls(cert, key, client_ca) if cert and key else None)
 
 

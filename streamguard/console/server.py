@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ import uvicorn
 from cryptography.x509 import load_der_x509_certificate
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from streamguard import logs
 from streamguard.console.api import CERTIFICATE
 from streamguard.errors import ConfigError
+
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,25 @@ def _with_certificate(app: Any, subject: str) -> Any:
     return wrapped
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            _log.info("api.started", address=host, port=port)
+
+
 def serve(app: Any, host: str, port: int, tls: Tls | None = None) -> None:
     """Serve until SIGINT or SIGTERM. Raises ConfigError for certificates or a port that cannot be used."""
-    server = uvicorn.Server(config(app, host, port, tls))
+    server = _Server(config(app, host, port, tls))
+    # uvicorn ends in good order, and then sends itself the signal once more: that one has done its work.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         server.run()
+    except KeyboardInterrupt:
+        return
     except SystemExit:  # uvicorn's way to say that it could not listen
         raise ConfigError(
             f"The API cannot listen on {host}:{port}.", "Choose another --port, or end what is there."
