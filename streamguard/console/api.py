@@ -324,7 +324,12 @@ def _as_document(answer: Answer) -> dict[str, Any]:
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
     every = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(orjson.dumps(body), status, {**every, **(headers or {})}, media_type="application/json")
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
+        status,
+        {**every, **(headers or {})},
+        media_type="application/json",
+    )
 
 
 def _refused(_: Request, error: HTTPException) -> Response:
