@@ -2,7 +2,7 @@
 
     scripts/bench                       everything but the soak, in less than ten minutes
     scripts/bench --quick               the same with few records, in less than one: whether it works, not how fast
-    scripts/bench --only guard,latency  some of: guard, e2e, latency, peers
+    scripts/bench --only guard,latency  some of: guard, tokens, e2e, latency, peers
     scripts/bench --soak                memory of the service over two million records
 
 A broker of its own is started for the run (Java and Maven; without them only the guard is measured), and the peers get
@@ -26,7 +26,7 @@ from typing import Any, Final
 import orjson
 from rich.console import Console
 
-from benchmarks import guard_alone, latency, machine, page, serializer, soak, throughput
+from benchmarks import guard_alone, latency, machine, page, serializer, soak, throughput, tokens
 from benchmarks.broker import MISSING_PART, Broker, NoBroker, running
 from benchmarks.contenders import ROOT
 from benchmarks.processes import Ended
@@ -34,7 +34,7 @@ from benchmarks.ratios import ratios
 from benchmarks.report import as_json, tables
 from benchmarks.window import Stalled
 
-PARTS: Final = ("guard", "e2e", "latency", "peers")
+PARTS: Final = ("guard", "tokens", "e2e", "latency", "peers")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Scale:
     few: bool
     guard_rounds: int
     guard_records: int
+    token_values: int
     serializer_rounds: int
     serializer_records: int
     rounds: int
@@ -58,6 +59,7 @@ FULL: Final = Scale(
     few=False,
     guard_rounds=9,
     guard_records=12_800,
+    token_values=20_000,
     serializer_rounds=5,
     serializer_records=2_000,
     rounds=3,
@@ -71,6 +73,7 @@ QUICK: Final = Scale(
     few=True,
     guard_rounds=2,
     guard_records=1_280,
+    token_values=2_000,
     serializer_rounds=1,
     serializer_records=200,
     rounds=1,
@@ -105,6 +108,9 @@ def main() -> int:
     if "guard" in parts:
         say("guard alone")
         results["guard"] = guard_alone.measure(rounds=scale.guard_rounds, records=scale.guard_records)
+    if "tokens" in parts:
+        say("FF1 and the vault")
+        results["tokens"] = tokens.measure(rounds=scale.rounds, values=scale.token_values, say=say)
     if "peers" in parts:
         subprocess.run([ROOT / "scripts" / "setup", "--bench"], check=True)
         results["serializer"] = serializer.measure(

@@ -32,6 +32,9 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
         yield _series("Guard alone, slices of 128", "µs/record", guard["total"])
         yield _series("Guard by stage and field", "µs/record", guard["stages"])
         yield _series("Transforms, with gather and scatter", "µs/value", guard["transforms"])
+    if "tokens" in results:
+        yield _series("FF1", "values/s", results["tokens"]["ff1"])
+        yield _series("Vault", "values/s", results["tokens"]["vault"])
     if "serializer" in results:
         yield _series("Six fields, bytes to bytes", "µs/record", results["serializer"])
     if "throughput" in results:

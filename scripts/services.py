@@ -1,4 +1,4 @@
-"""What the servers for development and tests have in common: scripts/kafka and scripts/postgres.
+"""What the servers for development and tests have in common: scripts/kafka, scripts/openbao and scripts/postgres.
 
 Each server has a name, a folder below .cache/ with its port, its data and its log, and goes on running after the
 command that started it. Loopback only. Of Python, the standard library only.

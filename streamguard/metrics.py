@@ -100,6 +100,15 @@ LAST_COMMIT: Final = Gauge(
     multiprocess_mode="livemax",
 )  # fmt: skip
 
+# -- The master key's service ----------------------------------------------------------------------------------------
+
+KMS_SECONDS: Final = Histogram(
+    "streamguard_kms_seconds",
+    "Time of one request to the service of the master key; retries count apart, and what the cache answers is 0.",
+    ["provider", "operation", "outcome"],  # wrap, unwrap, health; ok, refused, unavailable, cached
+    buckets=_SECONDS,
+)
+
 # -- Of the processes themselves -------------------------------------------------------------------------------------
 
 RELOADS: Final = Counter(
@@ -108,6 +117,11 @@ RELOADS: Final = Counter(
 RESTARTS: Final = Counter(
     "streamguard_process_restarts", "Times that a child process was started again (--processes).", ["slot"]
 )
+
+
+def observe_kms(provider: str, operation: str, outcome: str, seconds: float) -> None:
+    """Count one request to the service of the master key."""
+    KMS_SECONDS.labels(provider, operation, outcome).observe(seconds)
 
 
 class LaneMetrics:

@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from hypothesis import HealthCheck, settings
 
-from tests.servers import Broker, MissingPart, Postgres, Server, database_at, unique
+from tests.key_services import Moto, SoftHsm
+from tests.servers import Broker, MissingPart, OpenBao, Postgres, Server, database_at, unique
 
 # A slow machine is no failure of a property.
 settings.register_profile("streamguard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,6 +25,8 @@ settings.load_profile("streamguard")
 PARTS = {
     "kafka": {"kafka", "topic", "second_kafka", "start_broker"},
     "postgres": {"postgres", "postgres_url", "second_postgres"},
+    "openbao": {"openbao"},
+    "softhsm": {"softhsm"},
 }
 REQUIRED = set(filter(None, os.environ.get("STREAMGUARD_REQUIRE", "").split(",")))
 
@@ -145,3 +148,39 @@ def second_postgres() -> Iterator[Postgres]:
     started(server)
     yield server
     server.delete()
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Iterator[OpenBao]:
+    """A real OpenBao server, which speaks Vault's protocol: keep to keys and policies of your own, start what you stop.
+
+    scripts/openbao starts it, and it is deleted at the end.
+    """
+    server = OpenBao.fresh()
+    started(server)
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
+    """A software HSM with a real PKCS#11 library, its token in a folder of this run: keep to keys of your own."""
+    try:
+        hsm = SoftHsm.make(tmp_path_factory.mktemp("softhsm"))
+    except MissingPart as missing:
+        left_out("softhsm", str(missing))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(hsm.settings))  # read when the library starts
+        yield hsm
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    """A server that speaks AWS KMS's protocol, in a process of its own: keep to keys of your own."""
+    server = Moto.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield server
+    server.end()

@@ -1,4 +1,4 @@
-"""Real servers for tests, started and ended with the scripts that people use: scripts/kafka, scripts/postgres."""
+"""Real servers for tests, started and ended with the scripts that people use: scripts/kafka, scripts/openbao, …."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
@@ -128,6 +128,25 @@ class Postgres(Server):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._run("stop")
+
+
+class OpenBao(Server):
+    """One OpenBao server; its address is what ``keys: {provider: vault}`` takes."""
+
+    kind = "openbao"
+
+    @property
+    def token(self) -> str:
+        """The root token."""
+        return (self.folder / "token").read_text().strip()
+
+    def ask(self, method: str, path: str, **document: object) -> dict[str, Any]:
+        """Call its API as root: ``ask("post", "sys/mounts/transit", type="transit")``."""
+        import hvac
+
+        client = hvac.Client(self.address, self.token)
+        answer = client.adapter.request(method, f"/v1/{path}", json=document)
+        return answer if isinstance(answer, dict) else {}
 
 
 def unique(stem: str) -> str:

@@ -37,8 +37,12 @@ from streamguard.cli import (  # noqa: E402
     check,  # noqa: F401
     control,  # noqa: F401
     demo,  # noqa: F401
+    erase,  # noqa: F401
     filter,  # noqa: A004, F401
     keys,  # noqa: F401
+    keys_destroy,  # noqa: F401
+    keys_rewrap,  # noqa: F401
+    keys_rotate,  # noqa: F401
     reveal,  # noqa: F401
     run,  # noqa: F401
     schema,  # noqa: F401

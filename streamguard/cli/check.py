@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,6 +14,7 @@ from streamguard.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamguard.crypto.proof import Proof
     from streamguard.policy.loader import LoadedPolicy
     from streamguard.policy.problems import Problem
 
@@ -32,6 +34,12 @@ def check(
     explain: Annotated[
         bool, typer.Option("--explain", help="Also list what happens to every field.")
     ] = False,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online", help="Also try the service's master key and store: wrap, unwrap, ask the store."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object instead of text.")] = False,
 ) -> None:
     """Check policies against their schemas, the transforms, and each other; report every problem at once.
@@ -46,14 +54,39 @@ def check(
       streamguard check -c streamguard.yaml --strict
 
       streamguard check policies --explain
+
+      streamguard check -c streamguard.yaml --online
     """
+    if online and (paths or not (config or SERVICE_FILE).exists()):
+        raise UsageError(
+            "--online tries the keys and the store of a service file.", "Give one with --config."
+        )
     policies, problems = _look(paths or [], config)
+    proofs = _try_parts(config or SERVICE_FILE) if online else None
     if as_json:
-        _print_json(policies, problems, explain=explain)
+        _print_json(policies, problems, proofs, explain=explain)
     else:
         _print(policies, problems, explain=explain)
+        _print_proofs(proofs or [])
     if any(strict or problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
+    if not all(proof.ok for proof in proofs or []):
+        raise typer.Exit(1)
+
+
+def _try_parts(config: Path) -> list[Proof]:
+    """What the service file names, tried; nothing while it cannot be read, which is a problem already."""
+    from streamguard.crypto.memory import keep_private
+    from streamguard.crypto.proof import prove
+    from streamguard.policy.problems import ProblemsError
+    from streamguard.policy.service import load_service
+
+    try:
+        service = load_service(config)
+    except ProblemsError:
+        return []
+    keep_private()
+    return prove(service.keys, service.store.url.get_secret_value())
 
 
 def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], list[Problem]]:
@@ -140,19 +173,37 @@ def _print(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bo
     Console(stderr=not out.is_terminal).print(summary(problems, _files(policies, problems)), highlight=False)
 
 
-def _print_json(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bool) -> None:
+def _print_proofs(proofs: list[Proof]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    out = Console(width=None if sys.stdout.isatty() else 200)
+    for proof in proofs:
+        mark = Text("ok    ", "green") if proof.ok else Text("failed", "bold red")
+        out.print(Text.assemble(mark, f" {proof.part:<5} {proof.name}: {proof.message}"))
+        if proof.remedy:
+            out.print(Text(f"       {proof.remedy}"))
+
+
+def _print_json(
+    policies: list[LoadedPolicy], problems: list[Problem], proofs: list[Proof] | None, *, explain: bool
+) -> None:
+    from dataclasses import asdict
+
     import orjson
 
     from streamguard.policy.problems import errors
 
     faults = len(errors(problems))
     report = {
-        "ok": not faults,
+        "ok": not faults and all(proof.ok for proof in proofs or []),
         "files": _files(policies, problems),
         "errors": faults,
         "warnings": len(problems) - faults,
         "problems": [problem.as_json() for problem in problems],
     }
+    if proofs is not None:
+        report["online"] = [asdict(proof) for proof in proofs]
     if explain:
         from streamguard.cli.explain import treatments
 

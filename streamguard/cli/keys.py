@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,8 @@ from streamguard.cli import app
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
-    from streamguard.policy.service import Keys
+    from streamguard.policy.keys import Keys, LocalKeys
+    from streamguard.policy.service import Service
     from streamguard.store.keys import KeyRow
 
 DEFAULT_CONFIG = Path("streamguard.yaml")
@@ -45,6 +47,10 @@ def init(
     env: Annotated[
         str | None, typer.Option("--env", help="Print it as a line for this variable instead.")
     ] = None,
+    passphrase_env: Annotated[
+        str | None,
+        typer.Option("--passphrase-env", help="Protect the file with the passphrase in this variable."),
+    ] = None,
     config: Config = None,
 ) -> None:
     """Make a master key.
@@ -64,12 +70,17 @@ def init(
 
     if [file, env, config].count(None) < 2:
         raise UsageError("A master key is made in one place.", "Give one of --file, --env and --config.")
+    if env is not None and passphrase_env is not None:
+        raise UsageError("A passphrase protects a file.", "Leave out --passphrase-env, or give --file.")
+    passphrase = None if passphrase_env is None else _passphrase(passphrase_env)
     if file is None and env is None:
-        keys = _service_keys(config)
-        file, env = keys.file, keys.env
+        from streamguard.crypto.setup import passphrase as passphrase_of
+
+        keys = _local_keys(config)
+        file, env, passphrase = keys.file, keys.env, passphrase or passphrase_of(keys)
     master = generate()
     if file is not None:
-        write_file(file, master)
+        write_file(file, master, passphrase)
         typer.echo(f"Wrote master key {master_id(master)} to {file}. Keep a copy of it apart from the store.")
         return
     typer.echo(f"{env}={format_line(master)}")
@@ -99,9 +110,9 @@ def list_keys(
 
     rows = open_store(store_url(config, store), create=False).keys.all()
     if as_json:
-        _print_json(rows)
+        print_json([_as_document(row) for row in rows])
     else:
-        _print_table(rows)
+        print_table(rows)
 
 
 def store_url(config: Path | None, store: str | None) -> str:
@@ -110,28 +121,66 @@ def store_url(config: Path | None, store: str | None) -> str:
         if config is not None:
             raise UsageError("--config names a store already.", "Leave out --store.")
         return store
-    from streamguard.policy.service import load_service
-
-    return load_service(_config(config)).store.url.get_secret_value()
+    return the_service(config).store.url.get_secret_value()
 
 
 def master_keys(config: Path | None, file: Path | None, env: str | None) -> Keys:
     """The master key that the options name: `--keys`, `--keys-env`, or the service file's."""
-    from streamguard.policy.service import Keys
+    from streamguard.policy.keys import LocalKeys
 
     if [file, env, config].count(None) < 2:
         raise UsageError("The master key is in one place.", "Give one of --keys, --keys-env and --config.")
     if file is not None:
-        return Keys(file=file)
+        return LocalKeys(file=file)
     if env is not None:
-        return Keys(env=env)
+        return LocalKeys(env=env)
     return _service_keys(config)
 
 
-def _service_keys(config: Path | None) -> Keys:
+def the_service(config: Path | None) -> Service:
+    """The service file that is named, or the one that is here."""
     from streamguard.policy.service import load_service
 
-    return load_service(_config(config)).keys
+    return load_service(_config(config))
+
+
+def print_json(document: Any) -> None:
+    """For machines."""
+    import orjson
+
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+def confirmed(question: str, *, yes: bool, otherwise: str) -> None:
+    """Go on if a person says so, or said so with an option. Raises UsageError where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody is here to be asked.", otherwise)
+    typer.confirm(question, abort=True, err=True)
+
+
+def _service_keys(config: Path | None) -> Keys:
+    return the_service(config).keys
+
+
+def _local_keys(config: Path | None) -> LocalKeys:
+    from streamguard.policy.keys import LocalKeys
+
+    keys = _service_keys(config)
+    if not isinstance(keys, LocalKeys):
+        raise UsageError(
+            f"The service file's master key is in '{keys.provider}', and is made there.",
+            "docs/keys.md says how. A key for this machine: streamguard keys init --file FILE",
+        )
+    return keys
+
+
+def _passphrase(variable: str) -> str:
+    passphrase = os.environ.get(variable, "").strip()
+    if not passphrase:
+        raise UsageError(f"The environment variable {variable} holds no passphrase.", "Set it.")
+    return passphrase
 
 
 def _config(config: Path | None) -> Path:
@@ -155,17 +204,14 @@ def _as_document(row: KeyRow) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(timespec="seconds"),
         "destroy_after": row.destroy_after and row.destroy_after.isoformat(timespec="seconds"),
         "destroyed_at": row.destroyed_at and row.destroyed_at.isoformat(timespec="seconds"),
+        "destruction_asked_by": row.destruction_asked_by,
+        "destruction_asked_at": row.destruction_asked_at
+        and row.destruction_asked_at.isoformat(timespec="seconds"),
     }
 
 
-def _print_json(rows: list[KeyRow]) -> None:
-    import orjson
-
-    documents = [_as_document(row) for row in rows]
-    typer.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode())
-
-
-def _print_table(rows: list[KeyRow]) -> None:
+def print_table(rows: list[KeyRow]) -> None:
+    """For people."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table

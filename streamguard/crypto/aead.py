@@ -75,9 +75,9 @@ class SivSealer:
 class SubjectSealer:
     """Kind ``s``: each value under its person's key, and that key's id hidden with it under the element's data key.
 
-    Payload: nonce (12) ‖ AES-256-GCM under the data key of (length of the id (1) ‖ id of the person's key ‖ inner). Inner
-    is the value under the person's key, with the same nonce: ciphertext ‖ tag (16). When the person's key is gone nothing
-    opens it; and as the id is inside, the token is no pseudonym of the person.
+    Payload: nonce (12) ‖ AES-256-GCM, under the data key, of (length of the id (1) ‖ id of the person's key ‖ inner).
+    Inner is the value under the person's key, with the same nonce: ciphertext ‖ tag (16). When that key is gone,
+    nothing opens it; and as the id is inside, the token is no pseudonym of the person.
     """
 
     kind: Final = "s"

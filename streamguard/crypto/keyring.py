@@ -20,7 +20,7 @@ from streamguard import logs
 from streamguard.crypto.datakey import DataKey
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
-from streamguard.crypto.masters import Masters
+from streamguard.crypto.kms.wrapped import master_of
 from streamguard.crypto.subjects import Subjects
 from streamguard.errors import ConfigError, KeyMissingError, KeysUnavailableError
 from streamguard.store.keys import KeyRow
@@ -76,12 +76,11 @@ class Keyring:
         store: Store,
         kms: Kms,
         *,
-        previous: Iterable[Kms] = (),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._masters = Masters(kms, previous)
+        self._kms = kms
         self._clock = clock
         self._now = now
         self._leases: dict[tuple[object, ...], _Lease] = {}
@@ -203,13 +202,22 @@ class Keyring:
         self._let_go(destroyed)
         return len(destroyed)
 
-    def use(self, kms: Kms, previous: Iterable[Kms] = ()) -> None:
-        """From now on `kms` wraps; what is in use stays in use. `previous` still unwrap what they wrapped."""
-        self._masters = Masters(kms, previous)
+    def use(self, kms: Kms) -> None:
+        """From now on this one wraps, and unwraps what is not in memory; what is in use stays in use."""
+        self._kms = kms
+
+    def refuse_loss(self, kms: Kms) -> None:
+        """Raises `ConfigError` when keys in the store, which can be unwrapped now, could not be with this one."""
+        for master in sorted(self._store.keys.masters()):
+            if self._kms.opens(master) and not kms.opens(master):
+                raise ConfigError(
+                    f"Data keys are still wrapped by {master}, which 'keys' does not name any more.",
+                    "List it under 'earlier', or run: streamguard keys rewrap",
+                )
 
     def health(self) -> None:
         """Raises `KeysUnavailableError` unless the KMS and the store answer now."""
-        self._masters.health()
+        self._kms.health()
         self._store.health()
 
     def confirm(self) -> None:
@@ -309,14 +317,14 @@ class Keyring:
         """A new key, stored; None when its id was taken, or when another process pinned this version first."""
         key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
         key = DataKey(key_id, element, secrets.token_bytes(32))
-        masters = self._masters
+        wrapped = self._kms.wrap(key.secret)
         row = KeyRow(
             id=key_id,
             element=element,
             purpose=purpose,
             version=version,
-            wrapped=masters.wrap(key.secret),
-            master=masters.name,
+            wrapped=wrapped,
+            master=master_of(wrapped),
             created_at=self._now(),
             destroy_after=destroy_after,
         )
@@ -326,4 +334,4 @@ class Keyring:
         return key
 
     def _open(self, row: KeyRow, wrapped: bytes) -> DataKey:
-        return DataKey(row.id, row.element, self._masters.unwrap(wrapped, row.master))
+        return DataKey(row.id, row.element, self._kms.unwrap(wrapped))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streamguard.crypto.masters import Masters
+from streamguard.crypto.kms.base import Kms
+from streamguard.crypto.kms.wrapped import master_of
 from streamguard.errors import KeysUnavailableError
 from streamguard.store.keys import KeyRow
 from streamguard.store.store import Store
@@ -20,33 +20,28 @@ class Rewrapped:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def waiting(store: Store, masters: Masters) -> list[KeyRow]:
-    """The living keys that another master key than the current one wraps."""
-    return [row for row in store.keys.all() if row.wrapped is not None and row.master != masters.name]
+def waiting(store: Store, current: str) -> list[KeyRow]:
+    """The living keys that another master key than `current` wraps."""
+    return [row for row in store.keys.all() if row.wrapped is not None and row.master != current]
 
 
-def in_use(store: Store) -> Counter[str]:
-    """How many living keys each master key wraps."""
-    return Counter(row.master for row in store.keys.all() if row.wrapped is not None)
-
-
-def rewrap(store: Store, masters: Masters, progress: Callable[[int, int], object]) -> Rewrapped:
+def rewrap(store: Store, kms: Kms, progress: Callable[[int, int], object]) -> Rewrapped:
     """Wrap every data key under the current master key; `progress` is told how many are done, and of how many.
 
     Each key moves by itself, so whatever stops this, the next run goes on where it ended. The new form is opened again
     before it takes the place of the old one. A key that changes meanwhile (somebody destroys it, or another run was
     quicker) is left as it is. Keys that a running service adds meanwhile are done too.
 
-    Raises `KeysUnavailableError` when the current master key or the store does not answer.
+    Raises `KeysUnavailableError` when the key service or the store does not answer.
     """
     done = Rewrapped()
-    while rows := [row for row in waiting(store, masters) if row.id not in done.failed]:
+    while rows := [row for row in waiting(store, kms.name) if row.id not in done.failed]:
         before = done.moved + len(done.failed)
         for number, row in enumerate(rows, start=1):
             try:
-                done.moved += _move(store, masters, row)
+                done.moved += _move(store, kms, row)
             except KeysUnavailableError as error:
-                masters.health()  # either this key alone is in trouble, or everything stops here
+                kms.health()  # either this key alone is in trouble, or everything stops here
                 store.health()
                 done.failed[row.id] = error.message
             progress(before + number, before + len(rows))
@@ -54,9 +49,9 @@ def rewrap(store: Store, masters: Masters, progress: Callable[[int, int], object
     return done
 
 
-def _move(store: Store, masters: Masters, row: KeyRow) -> bool:
-    secret = masters.unwrap(row.wrapped or b"", row.master)
-    wrapped = masters.wrap(secret)
-    if masters.unwrap(wrapped, masters.name) != secret:
+def _move(store: Store, kms: Kms, row: KeyRow) -> bool:
+    secret = kms.unwrap(row.wrapped or b"")
+    wrapped = kms.wrap(secret)
+    if kms.unwrap(wrapped) != secret:
         raise KeysUnavailableError("The master key does not give back what it wrapped.")
-    return store.keys.rewrap(row, wrapped, masters.name)
+    return store.keys.rewrap(row, wrapped, master_of(wrapped))

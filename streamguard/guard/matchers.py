@@ -8,7 +8,7 @@ A matcher is a mapping whose every key begins with ``$``; several in one mapping
 ``{$equals: value}``            this value, in which nothing is a matcher
 ``{$not: value}``               there is a value, and not this one
 ``{$matches: regex}``           a text that the whole regular expression matches
-``{$token: encrypt}``           a token, of this verb or of this kind (``e``, ``d``)
+``{$token: encrypt}``           a token, of this verb or of this kind (``e``, ``d``, ``s``)
 ``{$decrypts_to: value}``       a token that holds this value
 ``{$includes: {name: value}}``  an object with at least these fields; a list with at least these elements
 ==============================  ======================================================================
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import orjson
 
-from streamguard.crypto.aead import open_token
+from streamguard.crypto.aead import VALUE_KINDS, open_token
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.wire import KINDS, parse_token
 from streamguard.errors import StreamGuardError, TokenError
@@ -34,7 +34,7 @@ MISSING: Final = object()
 """What is found where a document has nothing."""
 
 _KINDS_OF: Final[Mapping[str, frozenset[str]]] = {
-    "encrypt": frozenset({"e", "d"}),
+    "encrypt": frozenset(VALUE_KINDS),
     **{kind.id: frozenset({kind.id}) for kind in KINDS},
 }
 _SHOWN: Final = 80

@@ -5,7 +5,7 @@ are refused; security settings are limited to those that can also be given to Fa
 which one half connects encrypted and the other half not is worse than one that does not start.
 
 ``${NAME}`` is replaced by that environment variable, ``${NAME:-default}`` also when it is unset or empty, and ``$${``
-stands for ``${``. A variable that is not set and has no default is an error. Paths (``policies``, ``keys.file``, a
+stands for ``${``. A variable that is not set and has no default is an error. Paths (``policies``, those in ``keys``, a
 SQLite store) are relative to the service file's folder.
 """
 
@@ -33,6 +33,7 @@ from pydantic import (
 from streamguard.errors import ConfigError
 from streamguard.policy.document import Document, read_document
 from streamguard.policy.expected import Expected, Place, refused
+from streamguard.policy.keys import PATHS, Keys, LocalKeys, written_secrets
 from streamguard.policy.loader import find_policies
 from streamguard.policy.models import ELEMENT_PATTERN, Duration, Model, TopicName
 from streamguard.policy.problems import Problem, ProblemsError
@@ -47,7 +48,6 @@ _DEFAULT_PATHS: Final = {
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?:(:-)([^}]*))?\})?")
 _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/)(.+)", re.DOTALL)
 _NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
-_ENV: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,199}$"
 _GROUP: Final = r"^[A-Za-z0-9._-]{1,100}$"
 URL: Final = r"^(https://[^/\s#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?)(/[^\s#]*)?$"
 _HEADER: Final = r"^[a-z0-9-]{1,100}$"
@@ -57,6 +57,7 @@ _SECTIONS_SHOWN: Final = frozenset(
     {
         "access",
         "group",
+        "key_destruction",
         "log",
         "policies",
         "session_timeout_ms",
@@ -85,23 +86,15 @@ def _as_text(properties: Any) -> Any:
     }
 
 
-class Keys(Model):
-    """Where the master key is: a file that only its owner can read, or, for development, an environment variable."""
+class KeyDestruction(Model):
+    """Who may destroy keys with ``streamguard keys destroy``: one person, or one who asks and another who agrees."""
 
-    provider: Literal["local"] = "local"
-    file: Path | None = Field(default=None, description="Made by: streamguard keys init")
-    env: (
-        Annotated[str, Field(pattern=_ENV), Expected("the name of an environment variable, not the key")]
-        | None
-    ) = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_place(cls, data: Any) -> Any:
-        if isinstance(data, dict) and len({"file", "env"} & data.keys()) != 1:
-            message = "must say where the master key is"
-            raise refused(message, suggestion="either 'file: streamguard.key' or 'env: NAME'")
-        return data
+    persons: Literal[1, 2] = 1
+    within: Duration = Field(
+        default=timedelta(hours=24),
+        description="How long a request waits for the second person.",
+        json_schema_extra={"default": "24h"},
+    )
 
 
 class Store(Model):
@@ -286,8 +279,9 @@ class Service(Model):
         description="Policy files, folders, or patterns such as policies/*.yaml",
     )
     keys: Keys = Field(
-        default=Keys(file=Path("streamguard.key")), description="Default: {file: streamguard.key}"
+        default=LocalKeys(file=Path("streamguard.key")), description="Default: {file: streamguard.key}"
     )
+    key_destruction: KeyDestruction = KeyDestruction()
     store: Store = Store()
     slot: (
         Annotated[str, Field(pattern=_NAME), Expected("letters, digits, '_' and '-', at most 64")] | None
@@ -352,6 +346,10 @@ def read_service(path: Path | str, environment: Mapping[str, str] = os.environ) 
     problems: list[Problem] = []
     data = _expanded(document.data, (), document, environment, problems)
     problems += property_problems(document, data.get("kafka"))
+    for place in written_secrets(document.data.get("keys"), ("keys",)):
+        message = f"'{place[-1]}' is a secret, and does not belong in this file"
+        advice = f"write {place[-1]}: ${{NAME}}, and set that environment variable"
+        problems.append(document.problem(place, message, code="secret_in_file", suggestion=advice))
     try:
         service = Service.model_validate(_from_folder(data, path.parent))
     except ValidationError as error:
@@ -413,8 +411,7 @@ def _from_folder(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         policies = [policies]
     if isinstance(policies, list):
         data["policies"] = [str(folder / entry) if isinstance(entry, str) else entry for entry in policies]
-    if isinstance(keys, dict) and isinstance(keys.get("file"), str):
-        data["keys"] = {**keys, "file": folder / keys["file"]}
+    data["keys"] = _keys_from_folder(keys, folder)
     if (
         isinstance(store, dict)
         and isinstance(url := store.get("url"), str)
@@ -434,3 +431,13 @@ def _access_from_folder(access: dict[str, Any], folder: Path) -> dict[str, Any]:
         policies = [str(folder / entry) if isinstance(entry, str) else entry for entry in policies]
         access = {**access, "policies": policies}
     return {**access, "tokens": folder / tokens} if isinstance(tokens, str) else access
+
+
+def _keys_from_folder(keys: Any, folder: Path) -> Any:
+    if not isinstance(keys, dict):
+        return keys
+    paths = {name: folder / keys[name] for name in PATHS if isinstance(keys.get(name), str)}
+    earlier = keys.get("earlier")
+    if isinstance(earlier, list):
+        return {**keys, **paths, "earlier": [_keys_from_folder(entry, folder) for entry in earlier]}
+    return {**keys, **paths}

@@ -78,14 +78,14 @@ def problems_of(
 def _explain(
     details: Sequence[ErrorDetails], at: Place, model: type[BaseModel], document: Document, root: Place
 ) -> Iterator[Problem]:
-    spot = _spot(model, at[len(root) :])
+    spot = _spot(model, at[len(root) :], _value(document.data, root))
     shapes = [detail for detail in details if detail["type"].endswith(_SHAPES)]
     if shapes:
         yield _misshapen(shapes, at, spot.phrase, document)
     for detail in details:
         kind, context = detail["type"], detail.get("ctx", {})
         if kind == "missing":
-            phrase = _spot(model, tuple(detail["loc"])).phrase
+            phrase = _spot(model, (*at[len(root) :], detail["loc"][-1]), _value(document.data, root)).phrase
             advice = f"write {phrase}" if phrase else ""
             message = f"'{detail['loc'][-1]}' is missing"
             where: Literal["key", "value"] = "key" if isinstance(_value(document.data, at), dict) else "value"
@@ -195,11 +195,11 @@ class _Spot:
     parent: type[BaseModel] | None = None
 
 
-def _spot(model: type[BaseModel], place: Place) -> _Spot:
+def _spot(model: type[BaseModel], place: Place, data: Any) -> _Spot:
     spot = _Spot(model)
-    for step in place:
+    for depth, step in enumerate(place):
         members = list(_members(spot.annotation))
-        parent = next((m for m in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
+        parent = _meant(members, _value(data, place[:depth]))
         if parent and (field := _fields(parent).get(str(step))):
             marks = [mark.phrase for mark in field.metadata if isinstance(mark, Expected)]
             spot = _Spot(field.annotation, next(iter(marks), _phrase(field.annotation)), parent)
@@ -210,6 +210,20 @@ def _spot(model: type[BaseModel], place: Place) -> _Spot:
             annotation = inside[-1 if len(inside) == 2 and inside[-1] is not ... else 0] if inside else None
             spot = _Spot(annotation, _phrase(annotation), parent)
     return spot
+
+
+def _meant(members: Sequence[Any], data: Any) -> type[BaseModel] | None:
+    """The model among the members of a union; of several, the one whose word (``provider: vault``) stands there."""
+    models = [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
+    for model in models if isinstance(data, dict) else ():
+        words = {
+            name: get_args(field.annotation)
+            for name, field in _fields(model).items()
+            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+        }
+        if words and all(data.get(name) in permitted for name, permitted in words.items()):
+            return model
+    return models[0] if models else None
 
 
 def _members(annotation: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from streamguard.store.database import Database, in_parts
 from streamguard.store.tables import data_keys
@@ -87,6 +87,13 @@ class Keys:
                 found.update(connection.execute(query.where(key.id.in_(some))).scalars())
         return found
 
+    def masters(self) -> dict[str, int]:
+        """The master keys that wrap living keys, and how many each."""
+        key = data_keys.c
+        query = select(key.master, func.count()).where(key.wrapped.is_not(None)).group_by(key.master)
+        with self._database.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def all(self) -> list[KeyRow]:
         """Every key, oldest first."""
         return list(self._rows())
@@ -98,6 +105,14 @@ class Keys:
         with self._database.writing() as connection:
             done = connection.execute(update(data_keys).where(same).values(wrapped=wrapped, master=master))
             return done.rowcount == 1
+
+    def ask_destruction(self, key_ids: Iterable[str], who: str, now: datetime) -> None:
+        """Note that somebody wants these keys destroyed, in place of whoever wanted it before."""
+        key = data_keys.c
+        with self._database.writing() as connection:
+            for some in in_parts(key_ids):
+                asked = update(data_keys).where(key.id.in_(some), key.destroyed_at.is_(None))
+                connection.execute(asked.values(destruction_asked_by=who, destruction_asked_at=now))
 
     def destroy(self, key_ids: Sequence[str], now: datetime) -> list[str]:
         """Destroy keys: the wrapped form is overwritten, the row stays. Returns the ids of those that still lived."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from streamguard.errors import ConfigError
 from streamguard.store.audit import Audit
 from streamguard.store.database import Database
+from streamguard.store.erasures import Erasures
 from streamguard.store.keys import Keys
 from streamguard.store.migrate import prepare
 from streamguard.store.sqlite import SqliteDatabase
@@ -23,6 +24,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.erasures = Erasures(database)
         self.keys = Keys(database)
         self.subjects = SubjectKeys(database)
         self.vault = Vault(database)
@@ -52,6 +54,13 @@ def open_store(url: str, *, create: bool = True) -> Store:
         raise
     database.opened = True
     return Store(database)
+
+
+def is_to_be_made(url: str) -> bool:
+    """Whether the address is that of a SQLite file that does not exist yet. Raises ConfigError."""
+    target = _target(url)
+    in_memory = target.database in {None, "", ":memory:"}
+    return target.get_backend_name() == "sqlite" and not in_memory and not Path(str(target.database)).exists()
 
 
 def open_database(url: str, *, create: bool = False, patience: float | None = None) -> Database:

@@ -24,6 +24,7 @@ from streamguard.errors import StreamGuardError
 from streamguard.metrics import RELOADS
 from streamguard.streams.agents.control import Command, add_control_agent, topic_of
 from streamguard.streams.faustconfig import faust_settings
+from streamguard.streams.keywatch import KeyWatch
 from streamguard.streams.lanes import Lanes, Reload
 from streamguard.streams.lifeline import RIVAL, Lifeline, Message
 from streamguard.streams.signals import Signals
@@ -33,7 +34,7 @@ from streamguard.streams.web import serve
 
 log = logs.get(__name__)
 
-_STATUS_EVERY: Final = 1.0  # seconds between a child's reports to its parent
+_STATUS_EVERY: Final = 0.5  # seconds between a child's reports to its parent
 _KEYS_DESTROYED_EVERY: Final = 3600.0  # seconds; what is due is due by the day
 
 # A Faust consumer that is stopped while it joins its group may lose its thread and wait 60 s for it (mode 0.7: seen
@@ -104,6 +105,7 @@ class Process:
         self._lifeline: Lifeline | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(prepared, self._notice)
+        self._keys = KeyWatch(prepared.keyring)
         self._app = make_app(prepared)
         self._worker = Worker(self._app, self._loop)
 
@@ -127,6 +129,8 @@ class Process:
                 self._lifeline = await Lifeline.open(lifeline)
                 self._soon(self._listen(self._lifeline))
                 self._soon(self._report(self._lifeline))
+            self._keys.start()
+            until_the_end.callback(self._keys.stop)
             self._soon(self._destroy_expired_keys())
             self._soon(
                 warn_of_strangers(prepared.keyring, prepared.service, prepared.slot, list(prepared.policies))
@@ -268,7 +272,7 @@ class Process:
         return {"live": True}
 
     def ready(self) -> dict[str, Any]:
-        """Ready when every lane is."""
+        """Ready when every lane is, and keys can be had."""
         status = self._status()
         return {"ready": status["ready"], "slots": [status]}
 
@@ -277,11 +281,12 @@ class Process:
         return generate_latest(), CONTENT_TYPE_LATEST
 
     def _status(self) -> dict[str, Any]:
-        lanes = self._lanes.status()
+        lanes, keys = self._lanes.status(), self._keys.well
         return {
             "slot": self._prepared.slot.name,
             "state": "stopping" if self._stopping else "running",
-            "ready": not self._stopping and all(lane["ready"] for lane in lanes),
+            "ready": not self._stopping and keys and all(lane["ready"] for lane in lanes),
             "control": "listening" if self._worker.listening else "starting",
+            "keys": "available" if keys else "unavailable",
             "lanes": lanes,
         }

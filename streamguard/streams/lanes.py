@@ -10,12 +10,13 @@ from typing import Any
 
 import mode
 
+from streamguard.crypto.kms.base import Kms
 from streamguard.errors import ConfigError
 from streamguard.guard.guard import Guard
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import Policy
 from streamguard.streams.lane import Lane, SlotInUseError
-from streamguard.streams.startup import Prepared, compile_guards, read_policies
+from streamguard.streams.startup import Prepared, compile_guards, read_kms, read_policies
 
 
 class LaneService(mode.Service):
@@ -38,10 +39,14 @@ class LaneService(mode.Service):
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Policies that were read, checked and compiled, and are not in use yet. `guards` holds those that changed."""
+    """Policies that were read, checked and compiled, and are not in use yet. `guards` holds those that changed.
+
+    `kms` is what the service file's ``keys:`` says now.
+    """
 
     policies: Mapping[str, LoadedPolicy]
     guards: Mapping[str, Guard]
+    kms: Kms
 
     @property
     def versions(self) -> dict[str, str]:
@@ -116,7 +121,10 @@ class Lanes:
             lane.resume()
 
     def read(self) -> Reload:
-        """Read, check and compile all policies anew. Blocks; raises StreamGuardError, and then nothing has changed."""
+        """Read, check and compile all policies anew, and read what wraps the keys now.
+
+        Blocks; raises StreamGuardError, and then nothing has changed.
+        """
         policies = read_policies(self._prepared.service)
         if policies.keys() != self._lanes.keys():
             differing = ", ".join(sorted(policies.keys() ^ self._lanes.keys()))
@@ -128,7 +136,7 @@ class Lanes:
         guards = compile_guards(changed, self._prepared.keyring)
         for name, guard in guards.items():
             _refuse_restarts(self._lanes[name].policy, guard.policy)
-        return Reload(policies, guards)
+        return Reload(policies, guards, read_kms(self._prepared))
 
     def apply(self, reload: Reload) -> None:
         """Put policies that were read into force, each at its lane's next batch; what a person paused stays so."""
@@ -137,6 +145,7 @@ class Lanes:
             if name in self._paused:
                 self._lanes[name].pause()
         self._policies = reload.policies
+        self._prepared.keyring.use(reload.kms)
 
     async def stop(self, within: float) -> bool:
         """End all lanes side by side; true when all have ended `within` so many seconds."""

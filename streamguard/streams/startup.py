@@ -17,11 +17,13 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamguard import logs
 from streamguard.crypto.keyring import Keyring
-from streamguard.crypto.setup import open_keyring
+from streamguard.crypto.kms.base import Kms
+from streamguard.crypto.setup import open_keyring, open_kms
 from streamguard.errors import UsageError
 from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
+from streamguard.metrics import observe_kms
 from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
 from streamguard.policy.problems import Problem, ProblemsError, errors
@@ -78,6 +80,19 @@ def read_policies(service: Service) -> dict[str, LoadedPolicy]:
     return {one.policy.name: one for one in loaded}
 
 
+def read_kms(prepared: Prepared) -> Kms:
+    """What wraps keys according to the service file as it is now. Raises StreamGuardError, and then the old one stays.
+
+    That is how a master key follows another one while the service runs: see `streamguard keys rewrap`.
+    """
+    keys = service_file.load_service(prepared.loaded.path).keys
+    kms = open_kms(keys, observe_kms)
+    if keys != prepared.service.keys:
+        kms.health()
+    prepared.keyring.refuse_loss(kms)
+    return kms
+
+
 def compile_guards(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> dict[str, Guard]:
     """A guard of each policy. Raises ConfigError."""
     return {name: Guard(loaded.policy, loaded.schema, keyring) for name, loaded in policies.items()}
@@ -111,7 +126,7 @@ def prepare(loaded: LoadedService, slot: Slot, *, has_lanes: bool = True) -> Pre
     service = loaded.service
     policies = read_policies(service)
     _check_service(loaded, policies)
-    keyring = open_keyring(service.keys, service.store.url.get_secret_value())
+    keyring = open_keyring(service.keys, service.store.url.get_secret_value(), observe=observe_kms)
     guards = compile_guards(policies, keyring)
     if has_lanes:
         _try_keys(policies, keyring)

@@ -178,23 +178,27 @@ class Fpe(Transform[FpeOptions]):
         """The column through FF1 in one direction; what it cannot take is rejected and becomes None."""
         luhn = self.options.luhn
         out: list[Any] = [None] * len(values)
+        refused: dict[int, str] = {}
         splits: list[tuple[int, _Split]] = []
         for row, value in enumerate(values):
             split = self._split(value) if type(value) is str else None
             if split is None:
-                reject(row, DOMAIN)
+                refused[row] = DOMAIN
             elif luhn and not is_valid(split.head + split.middle + split.tail):
-                reject(row, LUHN)
+                refused[row] = LUHN
             else:
                 splits.append((row, split))
-        shorter = [split.middle[:-1] if luhn else split.middle for _, split in splits]
-        texts = cipher(shorter, [split.tweak for _, split in splits])
+        texts = cipher(
+            [split.middle[:-1] if luhn else split.middle for _, split in splits],
+            [split.tweak for _, split in splits],
+        )
         for (row, split), text in zip(splits, texts, strict=True):
             if isinstance(text, FF1Error):
-                reject(row, DOMAIN)
+                refused[row] = DOMAIN
             else:
-                digit = completing(split.head + text, split.tail) if luhn else ""
-                out[row] = split.joined(text + digit)
+                out[row] = split.joined(text + (completing(split.head + text, split.tail) if luhn else ""))
+        for row in sorted(refused):
+            reject(row, refused[row])
         return out
 
     def _split(self, text: str) -> _Split | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 def subject_name(subject: Any) -> str | None:
     """A person's id as a text, 12 and ``"12"`` alike; None for what names nobody."""
-    if type(subject) is int:
+    if type(subject) is int and subject.bit_length() <= 64:
         return str(subject)
     return subject if type(subject) is str and subject and _is_text(subject) else None
 

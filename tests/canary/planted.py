@@ -51,6 +51,9 @@ SCHEMA: dict[str, Any] = {
         "address": TEXT,
         "photo": TEXT,
         "alias": TEXT,
+        "badge": TEXT,
+        "licence": TEXT,
+        "coupon": TEXT,
         "trap": TEXT,
         "place": {
             "type": "object",
@@ -107,6 +110,9 @@ fields:
   tags: {encrypt: {deterministic: true}}
   attributes: drop
   contacts[*].value: encrypt
+  badge: {encrypt: {per: subject}}
+  licence: {fpe: {alphabet: alphanumeric}}
+  coupon: {vault: {shape: same}}
   trap: explode
 keep: [number, kind, comment, "contacts[*].kind"]
 quality:
@@ -198,6 +204,7 @@ def person(site: str) -> dict[str, Any]:
         "ssn": mark("ssn"), "secret": mark("secret"), "card": CARD, "phone": PHONE, "remark": mark("remark"),
         "gone": mark("gone"), "nothing": mark("nothing"), "fixed": mark("fi"), "moment": MOMENT,
         "postcode": mark("post"), "amount": AMOUNT, "address": ADDRESS, "alias": mark("alias"),
+        "badge": mark("badge"), "licence": mark("licence"), "coupon": mark("coupon"),
         "place": {"lat": LATITUDE, "lon": LONGITUDE},
         "profile": {mark("pname"): [mark("pvalue"), {mark("pdeep"): mark("pin")}]},
         "tags": [mark("tag"), {"a": mark("taga")}],
@@ -384,6 +391,9 @@ FAULTS: dict[str, Spoil] = {
     "moment": _with(moment="%"),
     "place": _with(place={"lat": 1000.5, "lon": LONGITUDE}),
     "unchanged": _with(postcode="Zq"),
+    "nobody": _without("id"),
+    "alphabet": _with(licence="% %"),
+    "tiny": _with(coupon="Zq"),
     "mail": _with(comment="write to %@example.com"),
     "card": _with(comment=f"% pays with {CARD}"),
     "call": _with(comment=f"% at {PHONE}"),

@@ -33,6 +33,9 @@ from tests.servers import Broker
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
 
 ELSEWHERE: Final = {
+    ("docs/erase.md", "sh"): "tests/unit/cli/test_erase.py",
+    ("docs/key-services.md", "hcl"): "tests/integration/test_key_services.py",
+    ("docs/key-services.md", "sh"): "tests/integration/test_key_services.py",
     ("docs/keys.md", "sh"): "tests/unit/cli/test_keys_page.py",
     ("docs/keys.md", "yaml"): "tests/unit/cli/test_keys_page.py",
     ("docs/policy.md", "text"): "tests/unit/guard/test_policy_page.py",
@@ -263,6 +266,15 @@ $ echo 'access: {policies: roles.cedar, tokens: tokens.yaml}' >> streamguard.yam
 TOKENS: Final = """\
 $ grep --only-matching 'sg1[.]e[.][A-Za-z0-9_.-]*' clean.ndjson > tokens.txt
 """
+PERSONS: Final = """\
+$ cat > policies/people.yaml <<'END'
+topic: people
+key: drop
+subject: id
+fields: {id: tokenize, name: {encrypt: {per: subject}}}
+END
+$ echo '{"id": "C1", "name": "Ana"}' | streamguard filter policies/people.yaml > /dev/null; echo C1 > persons.txt
+"""
 
 
 def examples_of(*names: str) -> list[str]:
@@ -302,6 +314,11 @@ def test_examples_of_help_texts_run(tmp_path: Path):
             "store status",
             "reveal",
             "audit",
+            PERSONS,
+            "erase",
+            "keys rotate",
+            "keys rewrap",
+            "keys destroy",
             ACCESS,
             "access",
             "api",
@@ -334,9 +351,13 @@ def test_no_example_is_left_out():
         "test",
         "filter",
         "keys list",
+        "keys rotate",
+        "keys rewrap",
+        "keys destroy",
         "store",
         "reveal",
         "audit",
+        "erase",
         "access",
         "api",
         "demo",

@@ -57,4 +57,13 @@ def test_the_guard_alone_needs_no_broker(tmp_path: Path):
     guard = json.loads((tmp_path / "results.json").read_text())["guard"]
     assert {"orjson.loads", "guard", "guard with inspect"} == set(guard["total"])
     assert {"decode", "validate", "inspect", "encode", "envelope"} <= set(guard["stages"])
-    assert {"encrypt", "tokenize", "hash", "redact", "drop", "nullify"} <= set(guard["transforms"])
+    assert {"encrypt", "tokenize", "hash", "redact", "drop", "nullify", "vault"} <= set(guard["transforms"])
+
+
+def test_tokens_need_no_broker(postgres: str, tmp_path: Path):
+    done = bench("--quick", "--only", "tokens", "--json", tmp_path / "results.json")
+    assert done.returncode == 0, done.stderr
+    tokens = json.loads((tmp_path / "results.json").read_text())["tokens"]
+    assert len(tokens["ff1"]) == 3
+    assert {name.split(",")[0] for name in tokens["vault"]} == {"vault on SQLite", "vault on PostgreSQL"}
+    assert all(figure["median"] > 0 for figure in (*tokens["ff1"].values(), *tokens["vault"].values()))

@@ -134,6 +134,7 @@ def test_records_flow_and_sigterm_ends_it_well(site):
                 "state": "running",
                 "ready": True,
                 "control": "listening" if listening(running) else "starting",
+                "keys": "available",
                 "lanes": [
                     {
                         "policy": "people",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import Final, Protocol
+
+from streamguard.crypto.kms.refused import Refused, another_master
+from streamguard.crypto.kms.wrapped import master_of, pack, unpack
+
+PROBE: Final = bytes(range(32))
+"""What is wrapped and unwrapped to see whether that works; it protects nothing."""
 
 
 class Kms(Protocol):
@@ -10,7 +17,14 @@ class Kms(Protocol):
 
     @property
     def name(self) -> str:
-        """Which master key wraps now, such as ``local:3f9a1c0b2d4e``; kept beside every wrapped key."""
+        """Which master key wraps now, such as ``local:3f9a1c0b2d4e``; the service may have to be asked.
+
+        What a wrapped key was really wrapped by says `streamguard.crypto.kms.wrapped.master_of`.
+        """
+        ...
+
+    def opens(self, master: str) -> bool:
+        """Whether keys wrapped by the master key of this name are its to unwrap; nobody is asked."""
         ...
 
     def wrap(self, secret: bytes) -> bytes:
@@ -24,3 +38,39 @@ class Kms(Protocol):
     def health(self) -> None:
         """Prove that wrapping and unwrapping both work now."""
         ...
+
+
+class RemoteKms(ABC):
+    """What the providers outside of this process have in common; a subclass says how its service is spoken to.
+
+    `_encrypt` and `_decrypt` raise `Refused` or `KeysUnavailableError` in words of ours.
+    """
+
+    @property
+    def name(self) -> str:
+        return master_of(self.wrap(PROBE))
+
+    def wrap(self, secret: bytes) -> bytes:
+        return pack(*self._encrypt(secret))
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        master, ciphertext = unpack(wrapped)
+        if not self.opens(master):
+            raise another_master(master)
+        return self._decrypt(ciphertext)
+
+    def health(self) -> None:
+        if self.unwrap(self.wrap(PROBE)) != PROBE:
+            raise Refused("The key service gives back another key than it was given.", "Do not use it.")
+
+    @abstractmethod
+    def opens(self, master: str) -> bool:
+        """See `Kms.opens`."""
+
+    @abstractmethod
+    def _encrypt(self, secret: bytes) -> tuple[str, bytes]:
+        """The name of the master key, and the ciphertext under it."""
+
+    @abstractmethod
+    def _decrypt(self, ciphertext: bytes) -> bytes:
+        """What `_encrypt` was given."""

@@ -2,6 +2,9 @@
 
 One line of text per master key, ``sgmk1.<id>.<base64url of 32 bytes>``; the last one wraps, all of them unwrap, so that
 rotation is one more line. The id is a digest of the key, which tells a damaged line from a good one.
+
+A line ``sgmp1.<id>.<base64url>`` is a master key that a passphrase protects: AES-256-GCM under Argon2id (RFC 9106) of
+the passphrase, whose parameters and salt stand in the line.
 """
 
 from __future__ import annotations
@@ -16,13 +19,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from streamguard.errors import ConfigError, KeysUnavailableError
+from streamguard.crypto.kms.refused import Refused
+from streamguard.crypto.kms.wrapped import LOCAL
+from streamguard.errors import ConfigError
 
 _LINE: Final = re.compile(r"sgmk1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{43})")
-_WRAPPED: Final = b"sgw1"
+_PROTECTED: Final = re.compile(r"sgmp1\.([0-9a-f]{12})\.([A-Za-z0-9_-]{118})")
+_ITERATIONS: Final = 3
+_LANES: Final = 4
+_MEMORY: Final = 65_536  # KiB: the second recommended option of RFC 9106, section 4
+_MOST_WORK: Final = 1 << 26  # iterations times KiB: a minute, as a damaged line must not ask for a year
 _MOST_BYTES: Final = 1 << 20  # of a master key file: thousands of keys
 _HEADER: Final = """\
 # StreamGuard master key. Whoever reads this file can reveal every protected value; when it is lost, so are they.
@@ -38,9 +48,12 @@ class LocalKms:
         self._current = master_id(masters[-1])
 
     @classmethod
-    def from_file(cls, path: Path) -> LocalKms:
-        """Read master keys from a file. Raises `ConfigError` when others may read it, or when it is damaged."""
-        return cls(_parse(_read_private(path), f"the file {path}"))
+    def from_file(cls, path: Path, passphrase: str | None = None) -> LocalKms:
+        """Read master keys from a file. Raises `ConfigError` when others may read it, or when it is damaged.
+
+        `passphrase` opens those that are protected by it; a file may have others as well.
+        """
+        return cls(_parse(_read_private(path), f"the file {path}", passphrase))
 
     @classmethod
     def from_env(cls, name: str, environment: Mapping[str, str]) -> LocalKms:
@@ -58,25 +71,28 @@ class LocalKms:
         """``local:`` and the id of the master key that wraps."""
         return f"local:{self._current}"
 
+    def opens(self, master: str) -> bool:
+        return master.removeprefix("local:") in self._masters and master.startswith("local:")
+
     def wrap(self, secret: bytes) -> bytes:
         """``sgw1 | master id | nonce | ciphertext and tag``; the first two are authenticated as well."""
         nonce = os.urandom(12)
-        head = _WRAPPED + bytes.fromhex(self._current)
+        head = LOCAL + bytes.fromhex(self._current)
         return head + nonce + self._masters[self._current].encrypt(nonce, secret, head)
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """The secret inside. Raises `KeysUnavailableError` when its master key is not here, or when it was damaged."""
+        """The secret inside. Raises `Refused` when its master key is not here, or when it was damaged."""
         head, nonce, sealed = wrapped[:10], wrapped[10:22], wrapped[22:]
-        master = self._masters.get(head[4:].hex()) if head.startswith(_WRAPPED) else None
+        master = self._masters.get(head[4:].hex()) if head.startswith(LOCAL) else None
         if master is None:
-            raise KeysUnavailableError(
+            raise Refused(
                 f"A data key was wrapped by another master key than those given ({', '.join(self._masters)}).",
                 "Give the service the master key that `streamguard keys list` names beside it.",
             )
         try:
             return master.decrypt(nonce, sealed, head)
         except (InvalidTag, ValueError):
-            raise KeysUnavailableError(
+            raise Refused(
                 "A data key in the store is damaged: it does not unwrap.", "Restore the store from a backup."
             ) from None
 
@@ -99,11 +115,21 @@ def format_line(master: bytes) -> str:
     return f"sgmk1.{master_id(master)}.{urlsafe_b64encode(master).rstrip(b'=').decode()}"
 
 
-def write_file(path: Path, master: bytes) -> None:
+def format_protected(master: bytes, passphrase: str) -> str:
+    """A master key as it is written in a file that is worth nothing without the passphrase."""
+    head = b"".join(number.to_bytes(4) for number in (_ITERATIONS, _LANES, _MEMORY)) + os.urandom(16)
+    nonce = os.urandom(12)
+    sealed = _passphrase_key(passphrase, head).encrypt(nonce, master, b"sgmp1" + head)
+    return f"sgmp1.{master_id(master)}.{urlsafe_b64encode(head + nonce + sealed).rstrip(b'=').decode()}"
+
+
+def write_file(path: Path, master: bytes, passphrase: str | None = None) -> None:
     """Write a new master key file, mode 0600, in a directory that is created with mode 0700 where it is missing.
 
-    Raises `ConfigError` when the file exists (a master key is never overwritten) or cannot be written.
+    With a `passphrase` it can be read only together with that. Raises `ConfigError` when the file exists (a master key
+    is never overwritten) or cannot be written.
     """
+    line = format_line(master) if passphrase is None else format_protected(master, passphrase)
     try:
         _make_directory(path.parent)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -118,7 +144,7 @@ def write_file(path: Path, master: bytes) -> None:
         ) from None
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{_HEADER}{format_line(master)}\n")
+            file.write(f"{_HEADER}{line}\n")
             file.flush()
             os.fsync(handle)
         _sync_directory(path.parent)
@@ -153,9 +179,9 @@ def _read_private(path: Path) -> str:
         os.close(handle)
 
 
-def _parse(text: str, where: str) -> list[bytes]:
+def _parse(text: str, where: str, passphrase: str | None = None) -> list[bytes]:
     words = " ".join(line for line in text.splitlines() if not line.lstrip().startswith("#")).split()
-    masters = [_read_word(word) for word in words]
+    masters = [_read_word(word, where, passphrase) for word in words]
     good = [master for master in masters if master is not None]
     if not masters or len(good) < len(masters):
         raise ConfigError(
@@ -165,12 +191,47 @@ def _parse(text: str, where: str) -> list[bytes]:
     return good
 
 
-def _read_word(word: str) -> bytes | None:
-    found = _LINE.fullmatch(word)
-    if found is None:
-        return None
-    master = urlsafe_b64decode(found[2] + "=")
-    return master if master_id(master) == found[1] else None
+def _read_word(word: str, where: str, passphrase: str | None) -> bytes | None:
+    if found := _LINE.fullmatch(word):
+        master = urlsafe_b64decode(found[2] + "=")
+        return master if master_id(master) == found[1] else None
+    if found := _PROTECTED.fullmatch(word):
+        if passphrase is None:
+            raise ConfigError(
+                f"The master key in {where} is protected by a passphrase, and none is given.",
+                "Write 'passphrase: ${NAME}' or 'passphrase_file' beside the file.",
+            )
+        master = _unprotect(urlsafe_b64decode(found[2] + "=="), where, passphrase)
+        return master if master_id(master) == found[1] else None
+    return None
+
+
+def _unprotect(data: bytes, where: str, passphrase: str) -> bytes:
+    head, nonce, sealed = data[:28], data[28:40], data[40:]
+    try:
+        return _passphrase_key(passphrase, head).decrypt(nonce, sealed, b"sgmp1" + head)
+    except (InvalidTag, ValueError):
+        raise ConfigError(
+            f"The passphrase does not open the master key in {where}.",
+            "Give the one it was protected with; if it is that one, the line is damaged: restore it from its copy.",
+        ) from None
+
+
+def _passphrase_key(passphrase: str, head: bytes) -> AESGCM:
+    """`head` has Argon2id's iterations, lanes and memory (KiB), four bytes each, and the salt."""
+    iterations, lanes, memory = (int.from_bytes(head[at : at + 4]) for at in (0, 4, 8))
+    if iterations * memory > _MOST_WORK or lanes > 64:
+        raise ValueError
+    try:
+        derive = Argon2id(
+            salt=head[12:], length=32, iterations=iterations, lanes=lanes, memory_cost=memory
+        ).derive
+    except UnsupportedAlgorithm:
+        raise ConfigError(
+            "This build of the library 'cryptography' has no Argon2id.",
+            "Install one with OpenSSL 3.2 or newer.",
+        ) from None
+    return AESGCM(derive(passphrase.encode()))
 
 
 def _make_directory(path: Path) -> None:

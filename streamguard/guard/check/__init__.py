@@ -27,6 +27,8 @@ RULES: Final = (
     paths.skipped_paths,
     transforms.field_transforms,
     transforms.key_transform,
+    transforms.shifted_dates,
+    transforms.vault_options,
     records.clean_steps,
     records.quality_rules,
     records.output_topics,

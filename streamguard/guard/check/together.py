@@ -34,6 +34,7 @@ def between(policies: Sequence[LoadedPolicy]) -> Iterator[Problem]:
                 yield document.problem(
                     ("outputs", name), message, code="same_output", suggestion="name another topic"
                 )
+        yield from _vaults(one, two)
     for loaded, other in permutations(policies, 2):
         for name, topic in (
             ("clean", loaded.policy.clean_topic),
@@ -47,3 +48,18 @@ def between(policies: Sequence[LoadedPolicy]) -> Iterator[Problem]:
                 yield loaded.document.problem(
                     ("outputs", name), message, code="topic_loop", suggestion=advice
                 )
+
+
+def _vaults(one: LoadedPolicy, two: LoadedPolicy) -> Iterator[Problem]:
+    """Fields of one element share their vault tokens, whatever policy they are in."""
+    options = {
+        one.policy.element(path): rule.options
+        for path, rule in one.policy.fields.items()
+        if rule.verb == "vault"
+    }
+    for path, rule in two.policy.fields.items():
+        element = two.policy.element(path)
+        if rule.verb == "vault" and options.get(element, rule.options) != rule.options:
+            message = f"'{one.path}' sends the element '{element}' to the vault with other options"
+            advice = "give fields of one element the same options, or another element"
+            yield two.document.problem(("fields", path), message, code="vault_options", suggestion=advice)

@@ -73,6 +73,27 @@ def key_transform(facts: Facts) -> Iterator[Problem]:
         yield facts.warn(place, message, "key_constant", "write tokenize, or drop")
 
 
+def shifted_dates(facts: Facts) -> Iterator[Problem]:
+    """No date is moved while the record's own time stays and tells by how much."""
+    shifted = [written for written in facts.fields if facts.policy.fields[written.text].verb == "shift_dates"]
+    if shifted and facts.policy.timestamp != "drop":
+        message = f"the record's timestamp stays, and tells by how many days '{shifted[0].text}' is moved"
+        place: Place = ("timestamp",) if facts.loaded.document.has(("timestamp",)) else shifted[0].place
+        yield facts.report(place, message, "shift_shown", "write timestamp: drop")
+
+
+def vault_options(facts: Facts) -> Iterator[Problem]:
+    """Fields of one element share their vault tokens, so they agree on what those are like."""
+    first: dict[str, Rule] = {}
+    for written in facts.fields:
+        rule = facts.policy.fields[written.text]
+        other = first.setdefault(facts.policy.element(written.text), rule) if rule.verb == "vault" else rule
+        if other.options != rule.options:
+            message = f"another field of the element '{rule.element}' goes to the vault with other options"
+            advice = "give fields of one element the same options, or another element"
+            yield facts.report(written.place, message, "vault_options", advice)
+
+
 def _problems_of_rule(
     facts: Facts, rule: Rule, text: str, place: Place, leaf: Leaf | None
 ) -> Iterator[Problem]:
@@ -96,8 +117,11 @@ def _problems_of_options(
     facts: Facts, rule: Rule, text: str, at: Place, leaf: Leaf | None, *, long_form: bool
 ) -> Iterator[Problem]:
     document = facts.loaded.document
+    caution = None
     try:
-        fault = _built(facts, rule, text, leaf).check()
+        transform = _built(facts, rule, text, leaf)
+        fault = transform.check()
+        caution = transform.caution()
     except ValidationError as error:
         options = (*at, "options") if document.has((*at, "options")) and not long_form else at
         for problem in problems_of(error, register()[rule.verb].Options, document, options):
@@ -107,6 +131,8 @@ def _problems_of_options(
         fault = f"the transform itself fails here ({type(error).__name__})"
     if fault:
         yield facts.report(at, as_clause(fault), "bad_options", on_key=long_form)
+    elif caution:
+        yield facts.warn(at, as_clause(caution), "caution")
 
 
 def _verb_advice(verb: str, also: Sequence[str]) -> str:

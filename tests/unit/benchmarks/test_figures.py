@@ -109,7 +109,7 @@ def test_an_unknown_part_is_wrong_use(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([], ["guard", "e2e", "latency", "peers"]),
+        ([], ["guard", "tokens", "e2e", "latency", "peers"]),
         (["--only", "guard"], ["guard"]),
         (["--soak"], []),
         (["--soak", "--only", "guard"], ["guard"]),

@@ -69,6 +69,37 @@ def test_init_refuses_to_overwrite(here):
     assert (here / "master.key").read_bytes() == before
 
 
+def test_init_protects_a_file_with_a_passphrase(here, monkeypatch):
+    monkeypatch.setenv("WORDS", "six random words")
+    assert run("init", "--file", "master.key", "--passphrase-env", "WORDS").exit_code == 0
+    LocalKms.from_file(here / "master.key", "six random words")
+    with pytest.raises(ConfigError, match="passphrase"):
+        LocalKms.from_file(here / "master.key")
+    assert (
+        "no passphrase" in refused(UsageError, "init", "--file", "b.key", "--passphrase-env", "NONE").message
+    )
+    refused(UsageError, "init", "--env", "MASTER", "--passphrase-env", "WORDS")
+    assert not (here / "b.key").exists()
+
+
+def test_init_follows_the_service_file_with_its_passphrase(service, monkeypatch):
+    monkeypatch.setenv("WORDS", "six random words")
+    file = service / "streamguard.yaml"
+    file.write_text(
+        file.read_text().replace("{file: keys/master.key}", "{file: keys/master.key, passphrase: '${WORDS}'}")
+    )
+    assert run("init").exit_code == 0
+    LocalKms.from_file(service / "keys" / "master.key", "six random words")
+
+
+def test_init_makes_no_key_for_a_service(service):
+    file = service / "streamguard.yaml"
+    file.write_text(
+        file.read_text().replace("{file: keys/master.key}", "{provider: aws, key: alias/streamguard}")
+    )
+    assert "'aws'" in refused(UsageError, "init").message
+
+
 def test_init_follows_the_service_file(service):
     assert run("init").exit_code == 0
     LocalKms.from_file(service / "keys" / "master.key")
@@ -145,6 +176,7 @@ def test_list_as_json(used):
     assert len(rows) == 4
     assert set(fresh) == {
         "id", "element", "purpose", "version", "state", "master", "created_at", "destroy_after", "destroyed_at",
+        "destruction_asked_by", "destruction_asked_at",
     }  # fmt: skip
     assert (fresh["element"], fresh["purpose"], fresh["state"]) == (
         "orders.items[*].note",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamguard.crypto.keyring import DataKey
+from streamguard.crypto.keyring import DataKey, Keyring
 from streamguard.crypto.kms.local import LocalKms, format_line
 from streamguard.store.keys import KeyRow
 from streamguard.store.store import open_store
@@ -46,7 +46,7 @@ def run(tmp_path):
 
 def test_every_command_in_order(run, tmp_path):
     (service,) = blocks("yaml")
-    init, listing, reveal = blocks("sh")
+    init, listing, rotate, rewrap, destroy, reveal = blocks("sh")
     (tmp_path / "streamguard.yaml").write_text("kafka: {bootstrap.servers: 'localhost:9092'}\n" + service)
 
     run(init)
@@ -60,6 +60,14 @@ def test_every_command_in_order(run, tmp_path):
     table, documents = run(listing.splitlines()[0]), json.loads(run(listing.splitlines()[1]))
     assert KEY.id in table
     assert [(document["id"], document["element"]) for document in documents] == [(KEY.id, KEY.element)]
+
+    masters = LocalKms.from_file(tmp_path / "keys" / "master.key")
+    keyring = Keyring(open_store(f"sqlite:///{tmp_path}/streamguard.db"), masters)
+    keyring.pinned("email")
+    keyring.pinned("phone")
+    assert "version 2" in run(rotate)
+    assert "Moved 0 keys" in run(rewrap)
+    assert "Destroyed 1 key" in run(destroy)
 
     (tmp_path / "clean.ndjson").write_text(json.dumps({"a": [TOKEN]}) + "\n")
     (tmp_path / "tokens.txt").write_text(TOKEN + "\n")

@@ -11,7 +11,14 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.crypto.aead import GcmSealer, SivSealer, open_original, open_token, seal_original
+from streamguard.crypto.aead import (
+    GcmSealer,
+    SivSealer,
+    SubjectSealer,
+    open_original,
+    open_token,
+    seal_original,
+)
 from streamguard.crypto.keyring import DataKey, Keyring
 from streamguard.crypto.wire import encode_value, format_tokens, pad, parse_token
 from streamguard.errors import KeyMissingError, KeysUnavailableError, StreamGuardError, TokenError
@@ -33,7 +40,23 @@ def siv(keyring, element="email"):
     return SivSealer(keyring.pinned(element))
 
 
-sealers = pytest.mark.parametrize("sealer", [gcm, siv])
+class PerSubject:
+    """`SubjectSealer` as the others are: all values are those of one person."""
+
+    def __init__(self, keyring, element):
+        self.key = keyring.fresh("orders", element, 1)
+        self.keyring = keyring
+
+    def seal(self, values, pad_to=0):
+        (subject,) = self.keyring.subjects.keys("customer", ["C1"])
+        return SubjectSealer(self.key).seal(values, [subject] * len(values), pad_to)
+
+
+def per_subject(keyring, element="email"):
+    return PerSubject(keyring, element)
+
+
+sealers = pytest.mark.parametrize("sealer", [gcm, siv, per_subject])
 
 
 # -- what the library does with the standards' own examples ----------------------------------------------------------
@@ -229,12 +252,91 @@ def test_a_key_that_is_given_to_another_element_opens_nothing(keyring, sealer):
 
 
 def test_kinds_do_not_stand_for_each_other(keyring):
-    tokens = [*gcm(keyring).seal(["ana"]), *siv(keyring).seal(["ana"])]
+    tokens = [
+        *gcm(keyring).seal(["ana"]),
+        *siv(keyring).seal(["ana"]),
+        *per_subject(keyring).seal(["ana"]),
+    ]
     for token in tokens:
         version, kind, key_id, payload = token.split(".")
-        for other in {"e", "d", "q", "x", "E"} - {kind}:
+        for other in {"e", "d", "q", "s", "x", "E"} - {kind}:
             with pytest.raises(TokenError):
                 open_token(f"{version}.{other}.{key_id}.{payload}", keyring)
+
+
+@sealers
+def test_a_token_in_a_field_of_another_element_is_refused(keyring, sealer):
+    (token,) = sealer(keyring).seal(["ana"])
+    assert open_token(token, keyring, "email") == "ana"
+    with pytest.raises(TokenError):
+        open_token(token, keyring, "phone")
+
+
+@sealers
+def test_a_token_whose_key_was_destroyed_is_gone_for_good(keyring, sealer):
+    (token,) = sealer(keyring).seal(["ana"])
+    keyring.destroy([parse_token(token).key_id])
+    with pytest.raises(KeyMissingError, match="destroyed"):
+        open_token(token, keyring)
+
+
+# -- tokens under a person's key -------------------------------------------------------------------------------------
+
+
+def test_a_persons_destroyed_key_takes_the_tokens_of_that_person_only(keyring):
+    sealer = SubjectSealer(keyring.fresh("orders", "email", 2))
+    ana, ben = sealer.seal(["ana", "ben"], keyring.subjects.keys("customer", ["C1", "C2"]))
+    assert keyring.subjects.destroy("customer", ["C1"]) == 1
+    with pytest.raises(KeyMissingError, match="person was destroyed"):
+        open_token(ana, keyring)
+    assert open_token(ben, keyring) == "ben"
+
+
+def test_nothing_in_a_token_says_whose_it_is(keyring):
+    sealer = SubjectSealer(keyring.fresh("orders", "email", 40))
+    keys = keyring.subjects.keys("customer", ["C1"] * 20 + ["C2"] * 20)
+    tokens = sealer.seal(["ana@example.com"] * 40, keys)
+    assert len(set(tokens)) == 40
+    assert len({len(token) for token in tokens}) == 1
+    payloads = [parse_token(token).payload for token in tokens]
+    assert not any(key.id.encode() in payload for key in keys for payload in payloads)
+    # No byte of the payload is the same in all tokens of a person: nothing of them could serve as a pseudonym.
+    assert all(len(set(column)) > 1 for column in zip(*payloads[:20], strict=True))
+
+
+def test_an_inner_part_that_was_put_into_another_persons_token_does_not_open(keyring):
+    key = keyring.fresh("orders", "email", 1)
+    ana, ben = keyring.subjects.keys("customer", ["C1", "C2"])
+    nonce = bytes(12)
+    inner = AESGCM(ana.subkey("s")).encrypt(nonce, b"sana", f"sg1|s|{ana.id}|email".encode())
+    plain = bytes([len(ben.id)]) + ben.id.encode() + inner
+    sealed = AESGCM(key.subkey("s")).encrypt(nonce, plain, f"sg1|s|{key.id}|email".encode())
+    (token,) = format_tokens("s", key.id, [nonce + sealed])
+    with pytest.raises(TokenError):
+        open_token(token, keyring)
+
+
+@pytest.mark.parametrize("plain", [b"", b"\xff", b"\x03abc", b"\x03\xff\xff\xff" + bytes(20)])
+def test_an_outer_part_that_holds_no_reference_does_not_open(keyring, plain):
+    key = keyring.fresh("orders", "email", 1)
+    sealed = AESGCM(key.subkey("s")).encrypt(bytes(12), plain, f"sg1|s|{key.id}|email".encode())
+    (token,) = format_tokens("s", key.id, [bytes(12) + sealed])
+    with pytest.raises((TokenError, KeyMissingError)):
+        open_token(token, keyring)
+
+
+def test_persons_keys_leave_the_sealer_after_a_minute(keyring):
+    clock = [0.0]
+    sealer = SubjectSealer(keyring.fresh("orders", "email", 1), lambda: clock[0])
+    keys = keyring.subjects.keys("customer", ["C1", "C2"])
+    sealer.seal(["a", "b"], keys)
+    assert len(sealer._inner) == 2
+    clock[0] = 60.0
+    sealer.seal(["a"], keys[:1])
+    assert list(sealer._inner) == [keys[0].id]
+
+
+# -- what else is refused --------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_key_is_told_from_an_edited_token(keyring):

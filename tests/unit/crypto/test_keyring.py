@@ -278,8 +278,8 @@ PIN = """
 import sys
 from pathlib import Path
 from streamguard.crypto.setup import open_keyring
-from streamguard.policy.service import Keys
-keyring = open_keyring(Keys(env="MASTER"), sys.argv[1])
+from streamguard.policy.keys import LocalKeys
+keyring = open_keyring(LocalKeys(env="MASTER"), sys.argv[1])
 sys.stdin.readline()
 for number in range(30):
     key = keyring.pinned(f"element{number}")
@@ -639,16 +639,27 @@ def test_a_destroyed_pinned_key_is_not_used_on_while_the_kms_is_away(keyring, an
 
 
 def test_another_master_key_is_taken_up_while_keys_are_in_use(url, clock):
-    old, new = LocalKms([generate()]), LocalKms([generate()])
-    keyring = Keyring(open_store(url), old, clock=clock.clock, now=clock.now)
+    old, new = generate(), generate()
+    keyring = Keyring(open_store(url), LocalKms([old]), clock=clock.clock, now=clock.now)
     pinned, fresh = keyring.pinned("email"), keyring.fresh("orders", "note", 1)
-    keyring.use(new, [old])
+    keyring.use(LocalKms([old, new]))
     assert keyring.pinned("email") is pinned
     assert keyring.fresh("orders", "note", 1) is fresh
     later = keyring.fresh("orders", "name", 1)
     masters = {row.id: row.master for row in open_store(url).keys.all()}
-    assert masters == {pinned.id: old.name, fresh.id: old.name, later.id: new.name}
+    before, after = LocalKms([old]).name, LocalKms([new]).name
+    assert masters == {pinned.id: before, fresh.id: before, later.id: after}
     assert [keyring.find(key.id) for key in (pinned, later)] == [pinned, later]
+
+
+def test_a_master_key_that_is_needed_is_not_let_go(url):
+    old, new = generate(), generate()
+    keyring = Keyring(open_store(url), LocalKms([old]))
+    keyring.pinned("email")
+    Keyring(open_store(url), LocalKms([generate()])).pinned("phone")  # of a master key that is lost already
+    keyring.refuse_loss(LocalKms([old, new]))
+    with pytest.raises(ConfigError, match="still wrapped by local:"):
+        keyring.refuse_loss(LocalKms([new]))
 
 
 # -- what lies on the disk -------------------------------------------------------------------------------------------

@@ -2,10 +2,19 @@
 
 import os
 import stat
+from base64 import urlsafe_b64encode
+from pathlib import Path
 
 import pytest
 
-from streamguard.crypto.kms.local import LocalKms, format_line, generate, master_id, write_file
+from streamguard.crypto.kms.local import (
+    LocalKms,
+    format_line,
+    format_protected,
+    generate,
+    master_id,
+    write_file,
+)
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 SECRET = bytes(range(32))
@@ -191,3 +200,62 @@ def test_a_variable_holds_one_or_more_keys():
 def test_a_variable_that_is_not_set(environment):
     with pytest.raises(ConfigError, match="MASTER holds no master key"):
         LocalKms.from_env("MASTER", environment)
+
+
+def test_a_passphrase_protects_a_master_key(tmp_path: Path):
+    master = generate()
+    path = tmp_path / "master.key"
+    write_file(path, master, "six random words")
+    assert format_line(master) not in path.read_text()
+    kms = LocalKms.from_file(path, "six random words")
+    assert kms.name == f"local:{master_id(master)}"
+    assert LocalKms([master]).unwrap(kms.wrap(SECRET)) == SECRET
+    with pytest.raises(ConfigError, match="does not open") as failure:
+        LocalKms.from_file(path, "seven random words")
+    assert "seven" not in str(failure.value)
+    with pytest.raises(ConfigError, match="protected by a passphrase"):
+        LocalKms.from_file(path)
+
+
+def test_protected_and_plain_keys_share_a_file(tmp_path: Path):
+    old, new = generate(), generate()
+    path = tmp_path / "master.key"
+    write_file(path, old)
+    with path.open("a") as file:
+        file.write(format_protected(new, "word") + "\n")
+    kms = LocalKms.from_file(path, "word")
+    assert kms.name == f"local:{master_id(new)}"
+    assert kms.unwrap(LocalKms([old]).wrap(SECRET)) == SECRET
+
+
+def test_damaged_protected_lines_are_refused_at_once(tmp_path: Path):
+    line = format_protected(generate(), "word")
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    greedy = urlsafe_b64encode(b"\xff" * 12 + bytes(76)).rstrip(b"=").decode()
+    idle = urlsafe_b64encode(bytes(88)).rstrip(b"=").decode()
+    beginning = line.rpartition(".")[0]
+    swapped = f"sgmp1.{'0' * 12}.{line.rpartition('.')[2]}"
+    for damaged in (
+        line[:-1],
+        line[:-9] + "AAAAAAAAA",
+        f"{beginning}.{greedy}",
+        f"{beginning}.{idle}",
+        swapped,
+    ):
+        path.write_text(damaged + "\n")
+        with pytest.raises(ConfigError, match="damaged"):
+            LocalKms.from_file(path, "word")
+
+
+def test_the_form_of_a_protected_line_is_permanent(tmp_path: Path):
+    # Master key 00…1f, made once; docs/wire-format.md describes it.
+    protected = (
+        "sgmp1.35cf2091cc89."
+        "AAAAAwAAAAQAAQAA9CKTIBOKqbp0PIK6nxEEcuGSRG9QigduCGMmHF1JP1rY"
+        "LFGipvsKKTGTXVBWzyHDZx8beJvbY80YgdBlnNjykmh8FH57Hhgh6sAGyA"
+    )
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    path.write_text(protected + "\n")
+    assert LocalKms.from_file(path, "correct horse").name == f"local:{master_id(bytes(range(32)))}"

@@ -44,7 +44,12 @@ def same(one, other):
 
 
 def test_kinds_are_permanent():
-    assert [(kind.id, kind.key_bytes) for kind in wire.KINDS] == [("e", 32), ("d", 64), ("q", 32)]
+    assert [(kind.id, kind.key_bytes) for kind in wire.KINDS] == [
+        ("e", 32),
+        ("d", 64),
+        ("q", 32),
+        ("s", 32),
+    ]
 
 
 def test_kind_ids_are_unique():
@@ -228,3 +233,30 @@ def test_the_order_of_names_makes_no_difference(document):
     encoded = encode_value(document)
     assert encoded == encode_value(dict(reversed(document.items())))
     json.loads(encoded[1:], object_pairs_hook=read)
+
+
+# -- the header sg-keys ----------------------------------------------------------------------------------------------
+
+paths = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+key_ids = st.text(string.ascii_letters + string.digits + "-_", min_size=1)
+
+
+@given(st.dictionaries(paths, key_ids, min_size=1))
+def test_key_ids_come_back_whatever_the_paths_are(ids):
+    header = wire.format_key_ids(ids)
+    assert all(0x20 < byte < 0x7F or byte == 0x20 for byte in header)
+    assert wire.parse_key_ids(header) == ids
+
+
+def test_key_ids_read_as_the_policy_writes_its_paths():
+    header = wire.format_key_ids({"$key": "K7dq2mXw0a", r"items[*].a\.b": "Zx81mQ0aLk"})
+    assert header == rb"$key=K7dq2mXw0a,items[*].a\.b=Zx81mQ0aLk"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"", b"a", b"a=", b"=k", b"a=k,", b"a=k,a=l", b"a=k,%61=l", b"a=k k", b"\xff=k", b"%ff=k", b"a=k=l"],
+)
+def test_a_header_that_we_did_not_write_is_refused(header):
+    with pytest.raises(TokenError):
+        wire.parse_key_ids(header)

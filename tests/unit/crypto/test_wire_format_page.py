@@ -1,20 +1,26 @@
 """docs/wire-format.md is enough to read a token, and its worked example is true."""
 
+import hmac
 import json
 import re
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from streamguard.crypto import wire
 from streamguard.crypto.aead import GcmSealer, SivSealer, open_token, seal_original
+from streamguard.crypto.ff1 import FF1
 from streamguard.crypto.keyring import DataKey, Keyring
 from streamguard.crypto.kms.local import LocalKms, format_line, write_file
 from streamguard.store.store import open_store
+from streamguard.transforms.base import Field
+from streamguard.transforms.fpe import Fpe, FpeOptions
+from streamguard.transforms.shift_dates import ShiftDates, ShiftDatesOptions
+from streamguard.transforms.vault import Vault, VaultOptions
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "wire-format.md").read_text()
@@ -38,20 +44,29 @@ def key():
     return DataKey(cell("key id"), cell("element"), bytes.fromhex(cell("data key")))
 
 
+def person():
+    return DataKey(
+        cell("id of the person's key"), cell("its element"), bytes.fromhex(cell("the person's key"))
+    )
+
+
 def test_keys_of_the_worked_example(key):
     master = bytes.fromhex(cell("master key"))
     assert format_line(master) == cell("its line")
     assert LocalKms([master]).unwrap(bytes.fromhex(cell("wrapped with nonce 40…4b"))) == key.secret
     assert key.subkey("e").hex() == cell("subkey for `e`")
     assert key.subkey("d", 64).hex() == cell("subkey for `d`")
+    assert key.subkey("s").hex() == cell("subkey for `s`")
+    assert person().subkey("s").hex() == cell("its subkey for `s`")
     for kind in ("e", "d"):
         assert wire.aad(kind, key.id, key.element).decode() == cell(f"authenticated data for `{kind}`")
 
 
 def test_tokens_of_the_worked_example(key):
     found = rows()
-    assert len(found) == 5
+    assert len(found) == 6
     keyring = Keyring.in_memory()
+    keyring.subjects._by_id[person().id] = (float("inf"), person())
     keyring._found[key.id] = (float("inf"), key)
     for text, padding, plaintext, token in found:
         value = json.loads(text)
@@ -63,15 +78,55 @@ def test_tokens_of_the_worked_example(key):
         assert (opened, type(opened)) == (value, type(value))
         if token.startswith("sg1.d."):
             assert SivSealer(key).seal([value], int(padding or 0)) == [token]
-        else:
-            nonce = bytes(range(0x40, 0x4C))
-            sealed = AESGCM(key.subkey("e")).encrypt(nonce, plain, wire.aad("e", key.id, key.element))
-            assert wire.format_tokens("e", key.id, [nonce + sealed]) == [token]
+            continue
+        kind, nonce = token[4], bytes(range(0x40, 0x4C))
+        if kind == "s":
+            inner = AESGCM(person().subkey("s")).encrypt(
+                nonce, plain, wire.aad("s", person().id, key.element)
+            )
+            assert inner.hex() == cell('inner part of `"12"`')
+            plain = bytes([len(person().id)]) + person().id.encode() + inner
+        sealed = AESGCM(key.subkey(kind)).encrypt(nonce, plain, wire.aad(kind, key.id, key.element))
+        assert wire.format_tokens(kind, key.id, [nonce + sealed]) == [token]
 
 
 def test_every_kind_is_on_the_page():
     described = re.findall(r"^\| `(\w)` \| AES-256-\w+.*\| (\d+) bytes \|$", PAGE, re.MULTILINE)
     assert described == [(kind.id, str(kind.key_bytes)) for kind in wire.KINDS]
+
+
+def test_a_persons_key_is_stored_as_the_page_says():
+    """By the page alone: from the rows of the store and the data key to the person's key."""
+    keyring = Keyring.in_memory()
+    (key,) = keyring.subjects.keys("customer", ["C1"])
+    row = keyring.store.subjects.by_id([key.id])[key.id]
+    pinned = keyring.find(row.master.removeprefix("key:"))
+    associated = [b"sg1|subject", row.id.encode(), row.element.encode()]
+    assert AESSIV(pinned.subkey("wrap", 64)).decrypt(row.wrapped, associated) == key.secret
+    assert row.element == "subject:customer"
+
+
+def test_values_that_name_no_key_are_made_as_the_page_says():
+    keyring = Keyring.in_memory()
+    field = Field("o", "o", "x", "ssn", subject="who", elements={"who": "customer"})
+    fpe = Fpe(FpeOptions(keep_first=2, keep_last=1, separators="-"), field, keyring)
+    (text,) = fpe.apply(["60-998-30791"], lambda *_: None)
+    middle = FF1(keyring.find(fpe.key_id).subkey("fpe"), "0123456789").encrypt("9983079", b"60\x001")
+    assert text == f"60-{middle[:3]}-{middle[3:]}1"
+
+    shift = ShiftDates(ShiftDatesOptions(max_days=100), field, keyring)
+    (moved,) = shift.apply_for(["2024-02-29"], ["C1"], lambda *_: None)
+    digest = hmac.digest(keyring.find(shift.key_id).subkey("shift_dates"), b"sC1", "sha256")
+    days = int.from_bytes(digest) % 200 - 100
+    assert date.fromisoformat(moved) - date(2024, 2, 29) == timedelta(days + (days >= 0))
+
+    (token,) = Vault(VaultOptions(), field, keyring).apply(["60-998-30791"], lambda *_: None)
+    entry = keyring.store.vault.find("ssn", [token])[token]
+    key = keyring.find(keyring.store.keys.pinned("ssn", entry.version).id)
+    bound = f"sg1|vault|{key.id}|ssn|{token}".encode()
+    assert (
+        AESGCM(key.subkey("vault")).decrypt(entry.sealed[:12], entry.sealed[12:], bound) == b"s60-998-30791"
+    )
 
 
 # -- the script that knows nothing of us -----------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def place(text: str, at: str) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-VERBS = "drop, encrypt, fake, generalize, hash, mask, nullify, redact, replace and tokenize"
+VERBS = "drop, encrypt, fake, fpe, generalize, hash, mask, nullify, redact, replace, shift_dates, tokenize and vault"
 ONE_TREATMENT = "a value has one treatment: remove one of the two"
 
 MISTAKES = [
@@ -163,10 +163,17 @@ MISTAKES = [
     Mistake("customer.name: encrypt", "customer.name: generalize", "bad_options", "name exactly one of date, number, ip, text, geo", "", "generalize\n"),
     Mistake("customer.name: encrypt", "customer.name: {generalize: {number: 10}}", "bad_options", "'number' does not take values of type string", "", "generalize: {number"),
     Mistake("{generalize: {date: year}}", "{generalize: {date: hour}}", "bad_options", "A date has no time, so 'date: hour' would leave it as it is", "", "generalize: {date"),
-    Mistake('keep: [ts, vip, note, "items[*].price",', "keep: [ts, vip, note,", "wrong_field_type", "'mask' cannot take 'items[*].price', of type number", "these can: drop, encrypt, fake, generalize, hash, nullify, redact, replace and tokenize", "mask"),
-    Mistake("extra: drop", "extra: mask", "wrong_field_type", "'mask' cannot take 'extra', whose shape is open", "these can: drop, encrypt, fake, generalize, hash, nullify, redact, replace and tokenize", "mask"),
+    Mistake('keep: [ts, vip, note, "items[*].price",', "keep: [ts, vip, note,", "wrong_field_type", "'mask' cannot take 'items[*].price', of type number", "these can: drop, encrypt, fake, generalize, hash, nullify, redact, replace, tokenize and vault", "mask"),
+    Mistake("extra: drop", "extra: mask", "wrong_field_type", "'mask' cannot take 'extra', whose shape is open", "these can: drop, encrypt, fake, generalize, hash, nullify, redact, replace, tokenize and vault", "mask"),
     Mistake("keep: [ts, vip,", "keep: [ts,", "bad_options", "Under 'tokenize' a boolean has two outputs, which are told apart by how often they occur. Use 'encrypt', 'nullify' or 'drop'", "", "tokenize # vip"),
+    Mistake("customer.name: encrypt", "customer.name: {encrypt: {per: person}}", "bad_options", "'per' must be subject", "", "person"),
+    Mistake("customer.name: encrypt", "customer.name: {encrypt: {per: subject, deterministic: true}}", "bad_options", "under a person's key equal values never give equal tokens: leave out 'deterministic'", "", "{per: subject, d"),
+    Mistake("ip: {generalize: {ip: 24}}", "ip: {fpe: {keep_first: 3, alphabet: digit}}", "bad_options", "'alphabet' must be digits, lower, upper, letters or alphanumeric", "did you mean 'digits'?", "digit}"),
+    Mistake("id: tokenize", "id: {vault: {ttl: 30}}", "bad_options", "'ttl' must be a duration such as 14d, 12h, 90s or 250ms", "", "30}"),
+    Mistake("{generalize: {date: year}}", "shift_dates", "shift_shown", "the record's timestamp stays, and tells by how many days 'customer.born' is moved", "write timestamp: drop", "shift_dates\n"),
+    Mistake("{generalize: {date: year}}", "{shift_dates: {by: customer.born}}", "bad_options", "A date cannot be moved by itself: name in 'by' the field that says whose it is", "", "shift_dates: {by"),
     # the key
+    Mistake("key: tokenize", "key: {encrypt: {per: subject}}", "bad_options", "A key under a person's key would be another one each time. Use 'tokenize'", "", "encrypt: {per"),
     Mistake("key: tokenize", "key: tokenise", "unknown_transform", "unknown transform 'tokenise'", "did you mean 'tokenize'?", "tokenise"),
     Mistake("key: tokenize", "key: kep", "unknown_transform", "unknown transform 'kep'", "did you mean 'keep'?", "kep"),
     Mistake("key: tokenize", "key: {drop: {now: 1}}", "unknown_option", "'drop' takes no options here", "write key: drop", "{drop"),
@@ -317,6 +324,58 @@ def test_a_path_with_a_literal_dot(load) -> None:
     ]
 
 
+def card(**schema):
+    """The policy whose `note` is a card number under fpe, and a schema that says so much of it."""
+    whole = json.loads(json.dumps(SCHEMA))
+    whole["properties"]["note"] |= schema
+    return whole
+
+
+KEPT = "{fpe: {keep_first: 6, keep_last: 4, luhn: true}}"
+
+
+def test_the_domain_that_is_left_of_a_card_is_computed_from_the_schema(load, tmp_path: Path) -> None:
+    def found(rule: str, schema: dict) -> list[Problem]:
+        (tmp_path / "s.json").write_text(json.dumps(schema))
+        text = GOOD.replace("ts, vip, note,", "ts, vip,").replace("inspect: {skip: [note]}\n", "")
+        return check(load(text.replace("  extra: drop", f"  extra: drop\n  note: {rule}")))
+
+    sixteen = card(pattern="^[0-9]{16}$")
+    (refused,) = found(KEPT, sixteen)
+    assert (refused.code, refused.severity) == ("bad_options", "error")
+    assert "leaves 100,000 possibilities" in refused.message
+    assert found("{fpe: {keep_first: 6, luhn: true}}", sixteen) == []
+    (caution,) = found(KEPT, card(pattern="^[0-9]{13,19}$"))
+    assert (caution.code, caution.severity) == ("caution", "warning")
+    assert found(KEPT, card(minLength=19, maxLength=19)) == []
+    (by_length,) = found("fpe", card(maxLength=5))
+    assert by_length.code == "bad_options"
+    (by_list,) = found("fpe", card(enum=["4111111111111111", "5500005555555559"]))
+    assert "2 values" in by_list.message
+
+
+def test_moved_dates_take_the_timestamp_along(load) -> None:
+    moved = GOOD.replace("{generalize: {date: year}}", "shift_dates")
+    assert check(load(moved.replace("undeclared:", "timestamp: drop\nundeclared:"))) == []
+    for treatment in ("keep", "{truncate: {to: day}}"):
+        (problem,) = check(load(moved.replace("undeclared:", f"timestamp: {treatment}\nundeclared:")))
+        assert (problem.code, problem.path) == ("shift_shown", "timestamp")
+    (nobody,) = check(
+        load(moved.replace("undeclared:", "timestamp: drop\nundeclared:").replace("subject: id\n", ""))
+    )
+    assert "name the policy's 'subject'" in nobody.message
+
+
+def test_vault_fields_of_one_element_agree(load) -> None:
+    def found(one: str, two: str) -> list[str]:
+        text = GOOD.replace("id: tokenize\n", f"id: {{vault: {one}, element: person}}\n", 1)
+        text = text.replace("customer.name: encrypt", f"customer.name: {{vault: {two}, element: person}}")
+        return [problem.code for problem in check(load(text))]
+
+    assert found("{shape: same}", "{shape: same}") == []
+    assert found("{shape: same}", "{shape: uuid}") == ["vault_options"]
+
+
 # -- policies side by side -------------------------------------------------------------------------------------------
 
 SMALL = "topic: {topic}\nkey: keep\nvalue: {{schema: s.json}}\nfields: {{customer: drop, items: drop, extra: drop, tags: drop}}\n"
@@ -338,6 +397,17 @@ def test_policies_that_get_along(load) -> None:
 def test_several_may_share_a_violations_topic(load) -> None:
     shared = "outputs: {violations: rejected}\n"
     assert together(load, small("one", shared), small("two", shared)) == []
+
+
+def vault(topic: str, options: str) -> str:
+    fields = f"id: {{vault: {options}, element: person}}"
+    return small(topic).replace("customer: drop", f"{fields}, customer: drop").replace("[id, ts", "[ts")
+
+
+def test_vaults_of_one_element_agree_in_all_policies(load) -> None:
+    assert together(load, vault("one", "{ttl: 30d}"), vault("two", "{ttl: 30d}")) == []
+    (problem,) = together(load, vault("one", "{ttl: 30d}"), vault("two", "{ttl: 31d}"))
+    assert (problem.code, Path(problem.file).name, problem.path) == ("vault_options", "b.yaml", "fields.id")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from streamguard.crypto.aead import open_original, open_token
 from streamguard.crypto.keyring import Keyring
-from streamguard.errors import KeysUnavailableError
+from streamguard.crypto.wire import parse_key_ids
+from streamguard.errors import KeyMissingError, KeysUnavailableError
 from streamguard.guard.batch import Batch
 from streamguard.guard.guard import Guard
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy
-from streamguard.transforms.base import Options, Transform
+from streamguard.transforms.base import Options, Origin, Transform
 from streamguard.transforms.register import register
 
 STRING = {"type": "string"}
@@ -416,3 +417,109 @@ def test_a_code_that_is_no_code_is_not_passed_on(keyring, monkeypatch):
     batch = process(guard, good(card="CANARY"))
     assert [finding.code for finding in batch.findings[0]] == ["transform.broken.domain"]
     assert b"CANARY" not in guard.explain(batch, 0).body
+
+
+# -- whose data it is, and which keys --------------------------------------------------------------------------------
+
+VISIT = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "who": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"id": STRING, "name": STRING},
+        },
+        "ssn": STRING,
+        "dates": {"type": "array", "items": STRING},
+        "code": STRING,
+    },
+}
+VISITS = {
+    "name": "visits",
+    "version": "1",
+    "topic": "visits",
+    "key": {"verb": "fpe", "element": "key"},
+    "timestamp": "drop",
+    "subject": "who.id",
+    "fields": {
+        "who.id": {"tokenize": {}, "element": "person"},
+        "who.name": {"encrypt": {"per": "subject"}},
+        "ssn": "fpe",
+        "dates[*]": "shift_dates",
+        "code": "vault",
+    },
+}
+
+
+def visits(keyring):
+    return Guard(Policy.model_validate(copy.deepcopy(VISITS)), VISIT, keyring)
+
+
+def visit(person, *dates):
+    return {"who": {"id": person, "name": f"Name of {person}"}, "ssn": "609983079", "dates": list(dates)}
+
+
+def test_every_value_gets_the_subject_of_its_own_record_before_that_is_protected():
+    keyring = Keyring.in_memory()
+    guard = visits(keyring)
+    records = [
+        visit("A", "2024-02-29", "2024-03-01"),
+        visit("B"),
+        visit("C", "2024-02-29"),
+        visit("A", "2024-02-29"),
+    ]
+    batch = process(guard, *records)
+    assert batch.live == [0, 1, 2, 3]
+    out = [orjson.loads(value) for value in batch.out_values]
+    assert out[0]["dates"][0] == out[3]["dates"][0]
+    assert out[0]["who"]["id"] == out[3]["who"]["id"] != "A"
+    assert keyring.subjects.destroy("person", ["A"]) == 1
+    for row, person in ((1, "B"), (2, "C")):
+        assert open_token(out[row]["who"]["name"], keyring) == f"Name of {person}"
+    for row in (0, 3):
+        with pytest.raises(KeyMissingError):
+            open_token(out[row]["who"]["name"], keyring)
+
+
+def test_the_header_names_the_keys_that_values_do_not_and_everything_can_be_turned_back():
+    keyring = Keyring.in_memory()
+    guard = visits(keyring)
+    record = visit("A", "2024-02-29") | {"code": "secret"}
+    batch = process(guard, record, visit("B"), keys=[b"123456789", None])
+    headers = dict(batch.out_headers[0])
+    ids = parse_key_ids(headers["sg-keys"])
+    assert list(ids) == ["ssn", "dates[*]", "$key"]
+    assert dict(batch.out_headers[1])["sg-keys"] == headers["sg-keys"]
+    out = orjson.loads(batch.out_values[0])
+    (protect,) = [stage for room in guard.rooms for stage in room if stage.stage == "protect"]
+    by_path = {path: transform for _, transform, path in protect.steps}
+    assert by_path["ssn"].reverse([out["ssn"]], [Origin(ids["ssn"])]) == ["609983079"]
+    assert by_path["dates[*]"].reverse(out["dates"], [Origin(ids["dates[*]"], "A")]) == ["2024-02-29"]
+    assert by_path["code"].reverse([out["code"]], [Origin()]) == ["secret"]
+    envelope = guard.rooms[-1][-1]
+    assert envelope.key.reverse([batch.out_keys[0].decode()], [Origin(ids["$key"])]) == ["123456789"]
+
+
+def test_policies_without_such_fields_have_no_such_header(guard):
+    assert "sg-keys" not in dict(process(guard, GOOD).out_headers[0])
+
+
+@pytest.mark.parametrize("who", [{}, {"id": ""}])
+def test_a_record_that_is_nobodys_is_a_violation(keyring, who):
+    record = {"who": {"name": "Ana"} | who, "dates": ["2024-02-29"]}
+    batch = process(visits(keyring), record, visit("B"))
+    assert batch.live == [1]
+    found = {(finding.code, finding.path) for finding in batch.findings[0]}
+    assert found == {("transform.encrypt.subject", "who.name"), ("transform.shift_dates.subject", "dates[*]")}
+
+
+def test_a_rotation_between_slices_shows_in_the_header():
+    keyring = Keyring.in_memory()
+    guard = visits(keyring)
+    first = process(guard, visit("A"))
+    keyring.rotate("visits.ssn")
+    second = process(guard, visit("A"))
+    before, after = (parse_key_ids(dict(one.out_headers[0])["sg-keys"])["ssn"] for one in (first, second))
+    assert before != after
+    assert orjson.loads(first.out_values[0])["ssn"] != orjson.loads(second.out_values[0])["ssn"]

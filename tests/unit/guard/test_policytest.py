@@ -146,7 +146,7 @@ def test_tokens(keyring: Keyring, token) -> None:
         ({"$any": True, "a": 1}, ("$any",), "the matcher '$any' stands among names", "write {$equals: …} for names with a '$'"),
         ({"$any": 1}, ("$any",), "'$any' takes true", "write {$any: true}"),
         ({"$absent": False}, ("$absent",), "'$absent' takes true", "write {$absent: true}"),
-        ({"$token": "mask"}, ("$token",), "'$token' takes a verb or a kind of token", "write encrypt, e, d or q"),
+        ({"$token": "mask"}, ("$token",), "'$token' takes a verb or a kind of token", "write encrypt, e, d, q or s"),
         ({"$matches": "("}, ("$matches",), "'$matches' takes a regular expression", ""),
         ({"$matches": 5}, ("$matches",), "'$matches' takes a regular expression", ""),
         ({"$includes": 5}, ("$includes",), "'$includes' takes a mapping or a list", ""),

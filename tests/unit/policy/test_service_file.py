@@ -229,7 +229,13 @@ def test_security_settings_make_a_whole(load, problems_of, lines: str, messages:
             "'keys' must say where the master key is",
             "either 'file: streamguard.key' or 'env: NAME'",
         ),
-        (BROKER + "keys: {provider: valt, file: a}\n", 3, "wrong_value", "'provider' must be local", ""),
+        (
+            BROKER + "keys: {provider: valt, file: a}\n",
+            3,
+            "wrong_value",
+            "'provider' must be local, vault, aws or pkcs11",
+            "did you mean 'vault'?",
+        ),
         (BROKER + "web: {port: http}\n", 3, "wrong_value", "'port' must be a whole number", ""),
         (BROKER + "web: {port: 70000}\n", 3, "wrong_value", "'port' must be at most 65535", ""),
         (

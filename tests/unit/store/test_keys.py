@@ -99,3 +99,38 @@ def test_a_key_is_wrapped_anew_unless_it_changed_meanwhile(store):
     store.keys.destroy([ROW.id], NOW)
     assert not store.keys.rewrap(replace(ROW, wrapped=None), b"back again", "local:5c1d")
     assert store.keys.get(ROW.id).wrapped is None
+
+
+def test_versions_and_the_newest_of_each_element(store):
+    for version in (2, 1, 3):
+        store.keys.add(replace(PINNED, id=f"version{version}", version=version))
+    store.keys.add(replace(PINNED, id="phone", element="phone"))
+    store.keys.add(ROW)
+    store.keys.destroy(["version3"], NOW)
+    assert [row.id for row in store.keys.versions("orders.email")] == ["version1", "version2", "version3"]
+    assert {row.id for row in store.keys.of_element("orders.email")} == {
+        "version1", "version2", "version3", ROW.id
+    }  # fmt: skip
+    assert store.keys.newest(["orders.email", "phone", "unknown"]) == {
+        "orders.email": "version3", "phone": "phone"
+    }  # fmt: skip
+    assert store.keys.newest([]) == {}
+
+
+def test_who_lives_and_under_which_master_key(store):
+    for key_id, master in (("one", "local:a"), ("two", "local:a"), ("three", "local:b"), ("four", "local:c")):
+        store.keys.add(replace(ROW, id=key_id, master=master))
+    store.keys.destroy(["four", "two"], NOW)
+    assert store.keys.living(["one", "two", "four", "unknown"]) == {"one"}
+    assert store.keys.living([]) == set()
+    assert store.keys.masters() == {"local:a": 1, "local:b": 1}
+
+
+def test_who_asked_for_a_destruction_is_noted_unless_it_is_done(store):
+    for key_id in ("one", "two"):
+        store.keys.add(replace(ROW, id=key_id))
+    store.keys.destroy(["two"], NOW)
+    store.keys.ask_destruction(["one", "two", "unknown"], "ada", NOW)
+    one, two = store.keys.get("one"), store.keys.get("two")
+    assert (one.destruction_asked_by, one.destruction_asked_at) == ("ada", NOW)
+    assert two.destruction_asked_by is None

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streamguard.crypto.keyring import Keyring
-from streamguard.transforms.base import Field, Transform
+from streamguard.transforms.base import Field, SubjectTransform, Transform
 from streamguard.transforms.register import register
 
 KEYS = Keyring.in_memory()
@@ -21,16 +21,26 @@ def compiled(
     types: tuple[str, ...] = (),
     enum: tuple[Any, ...] = (),
     text_format: str | None = None,
+    **more: Any,
 ) -> Transform[Any]:
     kind = register()[verb]
-    field = Field("orders", "orders", "x", element, frozenset(types), enum, text_format)
+    more = {"subject": "customer.id"} | more
+    field = Field("orders", "orders", "x", element, frozenset(types), enum, text_format, **more)
     return kind(kind.Options.model_validate(options or {}), field, keyring)
 
 
-def applied(transform: Transform[Any], values: list[Any]) -> tuple[list[Any], list[tuple[int, str]]]:
-    """The output column, and what was rejected as (index, code)."""
+def applied(
+    transform: Transform[Any], values: list[Any], subjects: list[Any] | None = None
+) -> tuple[list[Any], list[tuple[int, str]]]:
+    """The output column, and what was rejected as (index, code). Without `subjects`, all values are one person's."""
     rejected: list[tuple[int, str]] = []
-    return transform.apply(values, lambda index, code: rejected.append((index, code))), rejected
+
+    def reject(index: int, code: str) -> None:
+        rejected.append((index, code))
+
+    if isinstance(transform, SubjectTransform) and transform.subject_path is not None:
+        return transform.apply_for(values, subjects or ["C1"] * len(values), reject), rejected
+    return transform.apply(values, reject), rejected
 
 
 def outputs(transform: Transform[Any], values: list[Any]) -> list[Any]:

@@ -6,6 +6,9 @@ from pydantic import ValidationError
 from streamguard.crypto.aead import open_token
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.wire import parse_token
+from streamguard.errors import KeyMissingError, TokenError
+from streamguard.transforms.base import Origin
+from streamguard.transforms.subject_name import subject_name
 from tests.unit.transforms.support import KEYS, anything, applied, compiled, json_values, outputs
 
 options = st.fixed_dictionaries({"deterministic": st.booleans()}, optional={"pad": st.integers(0, 100)})
@@ -109,3 +112,70 @@ def test_wrong_options_are_refused(wrong):
 
 def test_a_randomized_boolean_is_no_problem():
     assert compiled("encrypt", types=("boolean",)).check() is None
+
+
+# -- under the person's key ------------------------------------------------------------------------------------------
+
+subjects = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.integers(-(2**63), 2**63)
+
+
+@given(st.lists(st.tuples(json_values | st.binary(), subjects), max_size=5), st.sampled_from([0, 32]))
+def test_every_persons_value_comes_back_with_its_type(drawn, pad):
+    transform = compiled("encrypt", {"per": "subject", "pad": pad})
+    values = [value for value, _ in drawn]
+    tokens, rejected = applied(transform, values, [person for _, person in drawn])
+    assert rejected == []
+    assert all(parse_token(token).kind == "s" for token in tokens)
+    opened = transform.reverse(tokens, [Origin()] * len(tokens))
+    assert all(same(one, other) for one, other in zip(opened, values, strict=True))
+
+
+@given(st.lists(st.tuples(anything, anything), max_size=5))
+def test_what_has_no_encoding_or_no_person_is_rejected(drawn):
+    transform = compiled("encrypt", {"per": "subject"})
+    values, people = [value for value, _ in drawn], [person for _, person in drawn]
+    tokens, rejected = applied(transform, values, people)
+    for row, code in rejected:
+        assert tokens[row] is None or code == "domain"
+        assert (code == "subject") == (subject_name(people[row]) is None)
+    for row in set(range(len(drawn))) - {row for row, _ in rejected}:
+        assert same(open_token(tokens[row], KEYS), values[row])
+
+
+def test_erasing_a_person_takes_that_persons_values_in_all_fields_of_the_element():
+    keyring = Keyring.in_memory()
+    elements = {"customer.id": "customer", "client": "customer"}
+    one = compiled("encrypt", {"per": "subject"}, keyring=keyring, element="a.name", elements=elements)
+    two = compiled(
+        "encrypt", {"per": "subject"}, keyring=keyring, element="b.name", subject="client", elements=elements
+    )
+    ana, ben = applied(one, ["Ana", "Ben"], ["1", "2"])[0]
+    (again,) = applied(two, ["Ana"], [1])[0]
+    assert keyring.subjects.destroy("customer", ["1"]) == 1
+    found = [*one.reverse([ana, ben], [Origin()] * 2), *two.reverse([again], [Origin()])]
+    assert [type(value) for value in found] == [KeyMissingError, str, KeyMissingError]
+    (back,) = applied(one, ["Ana"], ["1"])[0]
+    assert one.reverse([back], [Origin()]) == ["Ana"]
+
+
+def test_reversing_a_column_leaves_the_bad_ones_where_they_stand():
+    transform, other = compiled("encrypt"), compiled("encrypt", element="orders.y")
+    (token,), (foreign,) = outputs(transform, ["a"]), outputs(other, ["a"])
+    found = transform.reverse([token, foreign, "sg1.e.x", 12, token[:-1]], [Origin()] * 5)
+    assert found[0] == "a"
+    assert [type(value) for value in found[1:]] == [TokenError] * 4
+
+
+def test_a_key_per_person_needs_a_person():
+    assert "name the policy's 'subject'" in compiled("encrypt", {"per": "subject"}, subject=None).check()
+    assert compiled("encrypt", {"per": "subject"}).check() is None
+    column, rejected = applied(compiled("encrypt", {"per": "subject"}, subject=None), ["a"])
+    assert (column, rejected) == ([None], [(0, "subject")])
+    with pytest.raises(ValidationError):
+        compiled("encrypt", {"per": "subject", "deterministic": True})
+
+
+def test_a_verb_without_a_way_back_says_so():
+    (found,) = compiled("mask").reverse(["****"], [Origin()])
+    assert isinstance(found, TokenError)
+    assert "'mask'" in str(found)

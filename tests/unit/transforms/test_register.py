@@ -63,7 +63,7 @@ def install(tmp_path, monkeypatch):
 
 def test_our_own_verbs_are_there_in_order():
     assert list(register()) == sorted(kind.verb for kind in OWN)
-    assert len(register()) == len(OWN) == 10
+    assert len(register()) == len(OWN) == 13
 
 
 def test_an_installed_transform_is_found_and_works(install):
