@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from streamguard.access.chain import FIRST, entry_hash, head_message
 from streamguard.access.errors import LimitExceeded
 from streamguard.crypto.keyring import DataKey, Keyring
+from streamguard.errors import KeysUnavailableError
 from streamguard.store.audit import AuditRow, HeadRow
 
 ELEMENT: Final = "audit:trail"
@@ -108,14 +109,22 @@ class Trail:
             raise LimitExceeded(rest)
 
     def _key(self) -> DataKey:
-        keys = self._keyring.store.keys
-        if keys.pinned(ELEMENT) is None:
-            # The first entry makes the trail's key: under another master key than the store's, it would lock the trail.
-            for row in keys.all():
-                if row.wrapped is not None:
-                    self._keyring.find(row.id)
-                    break
+        if self._keyring.store.keys.pinned(ELEMENT) is None:
+            self._see_that_the_master_key_fits()
         return self._keyring.pinned(ELEMENT)
+
+    def _see_that_the_master_key_fits(self) -> None:
+        """The first entry makes the trail's key: under another master key than the store's, it would lock the trail."""
+        living = [row for row in self._keyring.store.keys.all() if row.wrapped is not None]
+        refusal: KeysUnavailableError | None = None
+        for key_id in {row.master: row.id for row in living}.values():
+            try:
+                self._keyring.find(key_id)
+                return
+            except KeysUnavailableError as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
 
 
 def wait_for(

@@ -133,8 +133,12 @@ class Desk:
         return Answer(element, value)
 
 
+def _code(error: StreamGuardError) -> Code:
+    return next(code for kind, code in _CODES.items() if isinstance(error, kind))
+
+
 def _failed(element: str | None, error: StreamGuardError) -> Answer:
-    return Answer(element, error=_CODES[type(error)], message=error.message, remedy=error.remedy)
+    return Answer(element, error=_code(error), message=error.message, remedy=error.remedy)
 
 
 def _events(
@@ -150,7 +154,7 @@ def _events(
         if isinstance(element, str):
             tokens.setdefault(element, []).append(ask.text)
         else:
-            strangers.setdefault(_CODES[type(element)], []).append(ask.text)
+            strangers.setdefault(_code(element), []).append(ask.text)
     who, purpose = principal.name, request.purpose or None
     return [
         *(
