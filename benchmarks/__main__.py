@@ -109,7 +109,7 @@ def main() -> int:
         say("guard alone")
         results["guard"] = guard_alone.measure(rounds=scale.guard_rounds, records=scale.guard_records)
     if "tokens" in parts:
-        say("FF1 and the vault")
+        say("FF1, the vault, and reveal")
         results["tokens"] = tokens.measure(rounds=scale.rounds, values=scale.token_values, say=say)
     if "peers" in parts:
         subprocess.run([ROOT / "scripts" / "setup", "--bench"], check=True)

@@ -35,6 +35,7 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
     if "tokens" in results:
         yield _series("FF1", "values/s", results["tokens"]["ff1"])
         yield _series("Vault", "values/s", results["tokens"]["vault"])
+        yield _series("Reveal, on the record", "values/s", results["tokens"]["reveal"])
     if "serializer" in results:
         yield _series("Six fields, bytes to bytes", "µs/record", results["serializer"])
     if "throughput" in results:

@@ -1,7 +1,7 @@
-"""Values a second where a figure per record says little: FF1 by one and by columns, and the vault on both stores.
+"""Values a second where a figure per record says little: FF1 by one and by columns, the vault, and reveal.
 
-FF1 is CPU time of the process. The vault is time on the clock: it waits for the store's disk, once per slice of new
-values.
+FF1 is CPU time of the process. The vault and reveal are time on the clock, on both stores: they wait for the store's
+disk, the vault once per slice of new values, and reveal once per request, whose audit entry comes first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from time import perf_counter, process_time
 from typing import Any, Final
 
 from benchmarks.series import columns
+from streamguard.access.audit import Trail
+from streamguard.access.opening import Ask
+from streamguard.access.principal import Credential
+from streamguard.access.reveal import Desk, Request
+from streamguard.crypto.aead import GcmSealer
 from streamguard.crypto.ff1 import FF1
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms, generate
@@ -33,16 +38,20 @@ class _RejectedError(SystemExit):
 
 
 def measure(*, rounds: int, values: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Values a second: `ff1` by size of column, `vault` by store, for new values and for known ones."""
+    """Values a second: `ff1` by size of column, `vault` and `reveal` by store."""
     with tempfile.TemporaryDirectory(prefix="streamguard-bench-") as folder:
         ff1 = [_ff1(values) for _ in range(rounds)]
-        vault = [_vault(f"sqlite:///{folder}/{number}.db", "SQLite", values // 4) for number in range(rounds)]
+        stores = [f"sqlite:///{folder}/{number}.db" for number in range(rounds)]
+        vault = [_vault(store, "SQLite", values // 4) for store in stores]
+        reveal = [_reveal(f"{store}.reveal", "SQLite", values // 4) for store in stores]
+        master = generate()  # one trail on the server, and its key under one master key
         with _postgres() as url:
             if url is None:
-                say("no PostgreSQL here: the vault is measured on SQLite only")
+                say("no PostgreSQL here: the vault and reveal are measured on SQLite only")
             else:
                 vault = [known | _vault(url, "PostgreSQL", values // 4) for known in vault]
-    return {"ff1": columns(ff1), "vault": columns(vault)}
+                reveal = [known | _reveal(url, "PostgreSQL", values // 4, master) for known in reveal]
+    return {"ff1": columns(ff1), "vault": columns(vault), "reveal": columns(reveal)}
 
 
 def _ff1(count: int) -> dict[str, float]:
@@ -80,6 +89,31 @@ def _vault(url: str, name: str, count: int) -> dict[str, float]:
         return {
             f"vault on {name}, new values": _rate(tokenize, count, perf_counter),
             f"vault on {name}, known values": _rate(tokenize, count, perf_counter),
+        }
+
+
+def _reveal(url: str, name: str, count: int, master: bytes | None = None) -> dict[str, float]:
+    with closing(open_store(url)) as store:
+        keyring = Keyring(store, LocalKms([master or generate()]))
+        tokens = GcmSealer(keyring.fresh("bench", "email", count)).seal(
+            [f"{n}@example.com" for n in range(count)]
+        )
+        desk = Desk(keyring, Trail(keyring))
+        me = desk.enter(Credential())
+
+        def reveal(size: int, most: int) -> None:
+            for start in range(0, most, size):
+                answers = desk.reveal(me, Request([Ask(token) for token in tokens[start : start + size]]))
+                if any(answer.error for answer in answers):
+                    raise _RejectedError("a value was not revealed: this would not measure what it says")
+
+        reveal(1, 1)  # the trail has its key
+        few = max(1, count // 100)
+        return {
+            f"reveal on {name}, {_LARGE:,} in a request": _rate(
+                lambda: reveal(_LARGE, count), count, perf_counter
+            ),
+            f"reveal on {name}, one in a request": _rate(lambda: reveal(1, few), few, perf_counter),
         }
 
 

@@ -31,6 +31,9 @@ def main() -> None:
 
 # Each module adds its command to `app`.
 from streamguard.cli import (  # noqa: E402
+    access,  # noqa: F401
+    api,  # noqa: F401
+    audit,  # noqa: F401
     check,  # noqa: F401
     control,  # noqa: F401
     demo,  # noqa: F401

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from heapq import nlargest
 from operator import attrgetter
 from pathlib import Path
@@ -18,6 +17,7 @@ import orjson
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.times import time_of
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ Since = Annotated[
 ]
 Code = Annotated[str, typer.Option("--code", help="Only codes that begin so: inspect, schema.type.")]
 
-_AGO: Final = re.compile(r"(\d{1,9})(s|m|h|d)")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _STAGES: Final = {
     "decode": "magenta", "validate": "yellow", "quality": "yellow", "protect": "cyan", "inspect": "red",
     "envelope": "cyan", "encode": "magenta", "produce": "magenta",
@@ -81,7 +79,7 @@ def tail(
       streamguard violations tail -n 1000 --json | jq -r .code | sort | uniq -c
     """
     show = _show_json if as_json else _Lines().show
-    from_then = _time(since)
+    from_then = time_of("--since", since)
     # Markers of transactions take offsets too, at most one per record.
     last = None if from_then or (code and count) else 2 * count
     with _reader(config, policy, since=from_then, last=last) as reader:
@@ -114,7 +112,7 @@ def stats(
       streamguard violations stats --policy orders --json
     """
     found = _Stats()
-    with _reader(config, policy, since=_time(since)) as reader, _progress() as progress:
+    with _reader(config, policy, since=time_of("--since", since)) as reader, _progress() as progress:
         task = progress.add_task("reading", total=reader.total)
         for violation in _wanted(reader.to_the_end(), code):
             found.add(violation)
@@ -186,19 +184,6 @@ def _seen(message: Message) -> Seen:
     except (ValueError, LookupError, TypeError):
         unreadable = {"code": _UNREADABLE, "path": "", "stage": "", "message": "not written by StreamGuard"}
         return Seen(raw, when, _UNREADABLE, (unreadable,), ("?", -1, -1), "?")
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    if found := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
-    with suppress(ValueError):
-        time = datetime.fromisoformat(text)
-        return time if time.tzinfo else time.astimezone()
-    raise UsageError(
-        f"--since cannot be '{text}'.", "Write 90s, 15m, 1h, 7d, or a time such as 2026-01-31T12:00Z."
-    )
 
 
 # -- Showing -------------------------------------------------------------------------------------------------------

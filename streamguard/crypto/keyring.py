@@ -146,14 +146,14 @@ class Keyring:
         return newest
 
     @property
-    def store(self) -> Store:
-        """Where the keys are, wrapped, and what else must outlive the process."""
-        return self._store
-
-    @property
     def now(self) -> datetime:
         """The time of day."""
         return self._now()
+
+    @property
+    def store(self) -> Store:
+        """Where the keys are, wrapped, and what else must outlive the process."""
+        return self._store
 
     @property
     def is_shared(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     field_serializer,
@@ -34,7 +35,7 @@ from streamguard.policy.document import Document, read_document
 from streamguard.policy.expected import Expected, Place, refused
 from streamguard.policy.keys import PATHS, Keys, LocalKeys, written_secrets
 from streamguard.policy.loader import find_policies
-from streamguard.policy.models import Duration, Model
+from streamguard.policy.models import ELEMENT_PATTERN, Duration, Model, TopicName
 from streamguard.policy.problems import Problem, ProblemsError
 from streamguard.policy.properties import SHOWN, Properties, property_problems
 from streamguard.policy.wording import problems_of
@@ -48,9 +49,13 @@ _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?:(:-)([^
 _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/)(.+)", re.DOTALL)
 _NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
 _GROUP: Final = r"^[A-Za-z0-9._-]{1,100}$"
+URL: Final = r"^(https://[^/\s#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?)(/[^\s#]*)?$"
+_HEADER: Final = r"^[a-z0-9-]{1,100}$"
+_LEEWAY: Final = timedelta(minutes=5)
 
 _SECTIONS_SHOWN: Final = frozenset(
     {
+        "access",
         "group",
         "key_destruction",
         "log",
@@ -130,6 +135,114 @@ class Log(Model):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+Url = Annotated[str, Field(pattern=URL), Expected("an https:// address (http:// on this host only)")]
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]  # fmt: skip
+"""Signatures by a key that the issuer alone has. The HS family is left out: there, whoever verifies can sign."""
+
+
+class Issuer(Model):
+    """An OpenID Connect provider (or any issuer of JWTs) whose tokens are accepted for `reveal`."""
+
+    issuer: Url = Field(description="The token's 'iss', to the letter.")
+    audience: Annotated[str, Field(min_length=1)] = Field(description="What its 'aud' must name.")
+    jwks: Url | None = Field(
+        default=None,
+        description="Where the keys are. Default: as <issuer>/.well-known/openid-configuration says.",
+    )
+    algorithms: tuple[Algorithm, ...] = Field(default=("RS256", "ES256"), min_length=1)
+    roles: Annotated[str, Field(min_length=1)] = Field(
+        default="roles", description="The claim with the roles; dots lead inwards: realm_access.roles"
+    )
+    leeway: Duration = Field(
+        default=timedelta(seconds=30),
+        le=_LEEWAY,
+        description="By how much clocks may differ.",
+        json_schema_extra={"default": "30s"},
+    )
+
+
+class Certificates(Model):
+    """Callers of the API who show a client certificate: subject (RFC 4514, such as ``CN=support-ui``) → roles."""
+
+    subjects: dict[str, tuple[str, ...]]
+    header: (
+        Annotated[
+            str, Field(pattern=_HEADER), Expected("a header's name in lower case, such as x-client-subject")
+        ]
+        | None
+    ) = Field(default=None, description="Where a proxy that ends TLS puts the subject it has verified.")
+    proxies: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="Addresses from which that header is believed."
+    )
+
+    @model_validator(mode="after")
+    def _header_and_proxies(self) -> Certificates:
+        if (self.header is None) != (not self.proxies):
+            raise refused("must have 'header' and 'proxies' together", suggestion="write both, or neither")
+        return self
+
+
+class RevealLimit(Model):
+    """At most so many values for one person in a sliding window."""
+
+    values: int = Field(default=10_000, ge=1)
+    per: Duration = Field(default=timedelta(hours=1), json_schema_extra={"default": "1h"})
+
+
+class AuditTopic(Model):
+    """Where the signed heads of the audit trail are published."""
+
+    topic: TopicName
+
+
+class Access(Model):
+    """Who may reveal what. Without this section, whoever can use the master key may reveal everything."""
+
+    policies: tuple[str, ...] = Field(
+        min_length=1, description="Cedar policy files, or patterns such as access/*.cedar"
+    )
+    issuers: tuple[Issuer, ...] = ()
+    tokens: Path | None = Field(
+        default=None, description="YAML file of hashed static tokens, made by: streamguard access token"
+    )
+    certificates: Certificates | None = None
+    limit: RevealLimit = RevealLimit()
+    masked: dict[Annotated[str, Field(pattern=ELEMENT_PATTERN)], dict[str, Any]] = Field(
+        default={}, description="How 'reveal_masked' shows an element: options of the transform 'mask'."
+    )
+    audit: AuditTopic | None = None
+
+    @model_validator(mode="after")
+    def _someone(self) -> Access:
+        if not (self.issuers or self.tokens or self.certificates):
+            advice = "write at least one of 'issuers', 'tokens' and 'certificates'"
+            raise refused("lets nobody in", suggestion=advice)
+        names = [issuer.issuer for issuer in self.issuers]
+        if len(set(names)) != len(names):
+            raise refused("names an issuer twice", at=("issuers",))
+        return self
+
+    def policy_files(self) -> list[Path]:
+        """The Cedar files that `policies` names now. Raises ConfigError when an entry names none."""
+        found: list[Path] = []
+        for pattern in self.policies:
+            files = sorted(matching(pattern))
+            if not files:
+                raise ConfigError(
+                    f"'access.policies' names '{pattern}', and no file is there.", "Check the path."
+                )
+            found += files
+        return list(dict.fromkeys(found))
+
+
+def matching(pattern: str) -> Iterator[Path]:
+    """The files and folders that a pattern names."""
+    anchor = Path(Path(pattern).anchor)
+    return anchor.glob(str(Path(pattern).relative_to(anchor)))
+
+
 def _as_time(value: Any) -> Any:
     """A time with its offset, as UTC; words are left for pydantic to judge."""
     if not isinstance(value, str) or value in ("earliest", "latest"):
@@ -188,6 +301,7 @@ class Service(Model):
     )
     web: Web = Web()
     log: Log = Log()
+    access: Access | None = None
 
     @field_serializer("kafka")
     def _without_secrets(self, kafka: dict[str, str]) -> dict[str, str]:
@@ -197,9 +311,7 @@ class Service(Model):
         """The files that `policies` names now. Raises ConfigError when an entry names none."""
         found: list[Path] = []
         for pattern in self.policies:
-            anchor = Path(Path(pattern).anchor)
-            named = Path(pattern).relative_to(anchor)
-            files = find_policies(sorted(anchor.glob(str(named))))
+            files = find_policies(sorted(matching(pattern)))
             if not files:
                 raise ConfigError(
                     f"'policies' names '{pattern}', and no policy file is there.", "Check the path."
@@ -306,7 +418,19 @@ def _from_folder(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         and (found := _SQLITE.fullmatch(url))
     ):
         data["store"] = {**store, "url": f"{found[1]}{(folder / found[2]).absolute()}"}
+    if isinstance(access := data.get("access"), dict):
+        data["access"] = _access_from_folder(access, folder)
     return data
+
+
+def _access_from_folder(access: dict[str, Any], folder: Path) -> dict[str, Any]:
+    policies, tokens = access.get("policies"), access.get("tokens")
+    if isinstance(policies, str):
+        policies = [policies]
+    if isinstance(policies, list):
+        policies = [str(folder / entry) if isinstance(entry, str) else entry for entry in policies]
+        access = {**access, "policies": policies}
+    return {**access, "tokens": folder / tokens} if isinstance(tokens, str) else access
 
 
 def _keys_from_folder(keys: Any, folder: Path) -> Any:

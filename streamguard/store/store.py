@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from streamguard.errors import ConfigError
+from streamguard.store.audit import Audit
 from streamguard.store.database import Database
 from streamguard.store.erasures import Erasures
 from streamguard.store.keys import Keys
@@ -27,6 +28,7 @@ class Store:
         self.keys = Keys(database)
         self.subjects = SubjectKeys(database)
         self.vault = Vault(database)
+        self.audit = Audit(database)
 
     def health(self) -> None:
         """Prove that the database answers a query."""

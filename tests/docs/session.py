@@ -187,6 +187,7 @@ class Session:
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.port = str(_free_port())
+        self.api_port = str(_free_port())
         self._state = folder.parent / f"{folder.name}.variables"
         self._running: list[tuple[Command, Process]] = []
         venv = ROOT / ".venv" / "bin"
@@ -224,6 +225,7 @@ class Session:
     def type(self, command: Command) -> str:
         """Run one command as its page shows it; returns what it printed."""
         text = BOUNDED.get(_bare(command.text), command.text).replace("8088", self.port)
+        text = text.replace("8089", self.api_port)
         process = Process(self._shell(text), self.folder, self.environment)
         try:
             return self._watch(command, process)
@@ -235,6 +237,7 @@ class Session:
 
     def _watch(self, command: Command, process: Process) -> str:
         shown = [] if _bare(command.text) in BOUNDED else command.shown
+        shown = [line.replace("8089", self.api_port) for line in shown]
         seen = 0
         for part, interrupted in _parts(shown):
             wanted = pattern(part)
@@ -248,6 +251,8 @@ class Session:
         if _goes_on(command.text) and "^C" not in shown:
             if "streamguard run" in command.text:
                 process.wait(until=self._is_ready)
+            if "streamguard api" in command.text:
+                process.wait(until=lambda: "api.started" in process.printed)
             assert process.process.poll() is None, f"it ended:\n{process.printed}"
             self._running.append((command, process))
             return process.printed
@@ -291,7 +296,7 @@ def _find(wanted: re.Pattern[str], process: Process, since: int) -> re.Match[str
 
 def _goes_on(text: str) -> bool:
     """Commands that do not end by themselves."""
-    return bool(re.search(r"streamguard (run\b|demo$|violations tail\b.*(--follow|-f\b))", text))
+    return bool(re.search(r"streamguard (run\b|api\b|demo$|violations tail\b.*(--follow|-f\b))", text))
 
 
 def _bare(text: str) -> str:

@@ -258,6 +258,11 @@ print(*(order.value.decode() for order in islice(Orders(faults=0), 50)), sep="\\
 KEYS: Final = """\
 $ cat streamguard.key keys/master.key > both; cp both streamguard.key; mv both keys/master.key; chmod 600 *.key keys/*
 """
+ACCESS: Final = """\
+$ echo 'permit (principal, action, resource);' > roles.cedar
+$ echo 'tokens:' > tokens.yaml
+$ echo 'access: {policies: roles.cedar, tokens: tokens.yaml}' >> streamguard.yaml
+"""
 TOKENS: Final = """\
 $ grep --only-matching 'sg1[.]e[.][A-Za-z0-9_.-]*' clean.ndjson > tokens.txt
 """
@@ -308,11 +313,15 @@ def test_examples_of_help_texts_run(tmp_path: Path):
             "store upgrade",
             "store status",
             "reveal",
+            "audit",
             PERSONS,
             "erase",
             "keys rotate",
             "keys rewrap",
             "keys destroy",
+            ACCESS,
+            "access",
+            "api",
             "demo",
         ):
             if name.startswith("$"):
@@ -347,7 +356,10 @@ def test_no_example_is_left_out():
         "keys destroy",
         "store",
         "reveal",
+        "audit",
         "erase",
+        "access",
+        "api",
         "demo",
         *ON_KAFKA,
     )

@@ -66,4 +66,5 @@ def test_tokens_need_no_broker(postgres: str, tmp_path: Path):
     tokens = json.loads((tmp_path / "results.json").read_text())["tokens"]
     assert len(tokens["ff1"]) == 3
     assert {name.split(",")[0] for name in tokens["vault"]} == {"vault on SQLite", "vault on PostgreSQL"}
-    assert all(figure["median"] > 0 for figure in (*tokens["ff1"].values(), *tokens["vault"].values()))
+    assert {name.split(",")[0] for name in tokens["reveal"]} == {"reveal on SQLite", "reveal on PostgreSQL"}
+    assert all(figure["median"] > 0 for figures in tokens.values() for figure in figures.values())
