@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain, repeat
+from functools import lru_cache
+from itertools import repeat
 from operator import add
 from struct import Struct
 from typing import Any, Final
@@ -31,9 +32,19 @@ from streamguard.crypto.wire import (
 )
 from streamguard.errors import TokenError
 
-_NONCE: Final = Struct("12s")
+_NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _DOES_NOT_OPEN: Final = "The token does not open: it was edited or cut, or moved from where it was made."
+
+
+def _nonces(count: int) -> tuple[bytes, ...]:
+    """So many random nonces, in one draw."""
+    return _nonces_of(count).unpack(os.urandom(_NONCE_BYTES * count))
+
+
+@lru_cache(maxsize=64)
+def _nonces_of(count: int) -> Struct:
+    return Struct(f"{_NONCE_BYTES}s" * count)
 
 
 class GcmSealer:
@@ -52,7 +63,7 @@ class GcmSealer:
         The key must have been taken with ``Keyring.fresh(…, uses=len(values))``. Raises `TokenError` for a value that
         `encode_value` refuses.
         """
-        nonces = list(chain.from_iterable(_NONCE.iter_unpack(os.urandom(_NONCE.size * len(values)))))
+        nonces = _nonces(len(values))
         sealed = map(self._encrypt, nonces, _encoded(values, pad_to), repeat(self._aad))
         return format_tokens(self.kind, self.key.id, map(add, nonces, sealed))
 
@@ -91,7 +102,7 @@ class SubjectSealer:
 
     def seal(self, values: Sequence[Any], subjects: Sequence[DataKey], pad_to: int = 0) -> list[str]:
         """A column of values as tokens; `subjects` are their persons' keys. Otherwise as `GcmSealer.seal`."""
-        nonces = chain.from_iterable(_NONCE.iter_unpack(os.urandom(_NONCE.size * len(values))))
+        nonces = _nonces(len(values))
         outer, bound = self._outer, self._aad
         payloads = [
             nonce + outer(nonce, inner.head + inner.encrypt(nonce, data, inner.aad), bound)
@@ -165,7 +176,7 @@ def seal_original(key: DataKey, violation_id: str, original: bytes) -> str:
 
     The key comes from `Keyring.quarantine`, one use per original.
     """
-    nonce = os.urandom(_NONCE.size)
+    nonce = os.urandom(_NONCE_BYTES)
     bound = aad("q", key.id, f"{key.element}|{violation_id}")
     sealed = AESGCM(key.subkey("q")).encrypt(nonce, b"b" + original, bound)
     (token,) = format_tokens("q", key.id, [nonce + sealed])
@@ -189,7 +200,7 @@ def _decrypt(token: Token, key: DataKey, element: str) -> bytes:
     try:
         if token.kind == "d":
             return AESSIV(key.subkey("d", 64)).decrypt(payload, [bound])
-        if len(payload) < _NONCE.size + _TAG_BYTES:
+        if len(payload) < _NONCE_BYTES + _TAG_BYTES:
             raise TokenError(MALFORMED)
         return AESGCM(key.subkey(token.kind)).decrypt(payload[:12], payload[12:], bound)
     except (InvalidTag, ValueError):
