@@ -816,12 +816,17 @@ def _headers(messages: list[Message]) -> list[Headers | None]:
     """The headers of each message.
 
     For a name that is not UTF-8 the library sets an error and returns a list with a hole in it all the same (measured,
-    confluent-kafka 2.16). Called by way of C, Python notices at once; otherwise the error turns up anywhere later.
+    confluent-kafka 2.16). Called by way of C, Python notices at once; otherwise the error turns up anywhere later. Asked
+    again, the message gives the list with the hole and no error, so nobody asks twice.
     """
-    try:
-        return list(map(_ask_headers, messages))
-    except (UnicodeDecodeError, SystemError):
-        return [_UNREADABLE] if len(messages) == 1 else [_headers([message])[0] for message in messages]
+    found: list[Headers | None] = []
+    asked = map(_ask_headers, messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(asked)
+        except (UnicodeDecodeError, SystemError):  # what was found before stays in the list
+            found.append(_UNREADABLE)
+    return found
 
 
 def _folded(partitions: list[int], count: int) -> list[int]:
