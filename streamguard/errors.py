@@ -32,7 +32,14 @@ class ConfigError(StreamGuardError):
 
 
 class KeysUnavailableError(StreamGuardError):
-    """The KMS or the store cannot serve a key *now*. A lane pauses and retries; nothing passes meanwhile."""
+    """The KMS or the store cannot serve a key *now*. A lane pauses and retries; nothing passes meanwhile.
+
+    `lasts` when a person has to act first, so that asking again at once is of no use.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, lasts: bool = False) -> None:
+        super().__init__(message, remedy)
+        self.lasts = lasts
 
 
 class KeyMissingError(StreamGuardError):

@@ -54,7 +54,10 @@ def service_schema() -> Node:
         "pattern": r"\$\{.+\}",
         "description": "${NAME} or ${NAME:-default}",
     }
-    definitions["Keys"] |= {"oneOf": [{"required": ["file"]}, {"required": ["env"]}]}
+    for provider, choice in (
+        ("LocalKeys", ("file", "env")), ("VaultKeys", ("token", "token_file")), ("Pkcs11Keys", ("pin", "pin_file")),
+    ):  # fmt: skip
+        definitions[provider] |= {"oneOf": [{"required": [name]} for name in choice]}
     choices = {
         "security.protocol": {"enum": [*PROTOCOLS, *map(str.lower, PROTOCOLS)]},
         "sasl.mechanism": {"enum": list(MECHANISMS)},

@@ -153,6 +153,7 @@ class Lane:
         # What went wrong, and until when to stand still because of it.
         self._held_until: float | None = None
         self._setbacks = 0
+        self._lacks_keys = False
         self._group: object = None  # our membership, as of when the partitions were assigned
         self._moved = False
         self._unreachable = False
@@ -548,11 +549,14 @@ class Lane:
             if self._positions.get(where[0], 0) <= where[1]
         }
         self._appetite = min(self._appetite * 2, _EVERYTHING)
-        self._setbacks = 0
+        if self._tally.records:
+            self._lacks_keys = False
+        if not self._lacks_keys:  # positions can be committed without keys: that shows nothing
+            self._setbacks = 0
+            self._settle("running")
         self._unreachable = False
         self._tally = _Tally()
         self._positions.clear()
-        self._settle("running")
 
     def _report(self, now: float, started: float) -> None:
         metrics, tally = self._metrics, self._tally
@@ -604,6 +608,7 @@ class Lane:
         if hold is None:
             hold = min(0.1 * 2**self._setbacks, _LONGEST_HOLD) if self._setbacks else 0.0
             self._setbacks += 1
+        self._lacks_keys = reason == "keys_unavailable"
         if hold:
             self._hold(reason, hold)
         else:

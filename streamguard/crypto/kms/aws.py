@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from streamguard.crypto.kms.base import RemoteKms
-from streamguard.crypto.kms.refused import Refused
+from streamguard.crypto.kms.refused import refused
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 try:
@@ -55,7 +55,7 @@ class AwsKms(RemoteKms):
         self._arn = key if found else None
         # Attempts are counted above (streamguard.crypto.kms.resilient): here each is made once, and is short.
         config = Config(
-            connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}, max_pool_connections=16
+            connect_timeout=1, read_timeout=1.5, retries={"total_max_attempts": 1}, max_pool_connections=16
         )
         try:
             self._client: KMSClient = boto3.client(
@@ -110,10 +110,10 @@ def _answering() -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _REFUSALS:
-            raise Refused(_REFUSALS[code], "See docs/keys.md for what AWS KMS must allow.") from None
+            raise refused(_REFUSALS[code], "See docs/keys.md for what AWS KMS must allow.") from None
         raise _away() from None
     except NoCredentialsError:
-        raise Refused("No AWS credentials were found.", "Give the process a role, or AWS_PROFILE.") from None
+        raise refused("No AWS credentials were found.", "Give the process a role, or AWS_PROFILE.") from None
     except (BotoCoreError, OSError):
         raise _away() from None
 

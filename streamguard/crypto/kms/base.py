@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
-from streamguard.crypto.kms.refused import Refused, another_master
+from streamguard.crypto.kms.refused import another_master, refused
 from streamguard.crypto.kms.wrapped import master_of, pack, unpack
 
 PROBE: Final = bytes(range(32))
@@ -43,7 +43,7 @@ class Kms(Protocol):
 class RemoteKms(ABC):
     """What the providers outside of this process have in common; a subclass says how its service is spoken to.
 
-    `_encrypt` and `_decrypt` raise `Refused` or `KeysUnavailableError` in words of ours.
+    `_encrypt` and `_decrypt` raise `KeysUnavailableError` in words of ours; `refused` makes one that lasts.
     """
 
     @property
@@ -61,7 +61,7 @@ class RemoteKms(ABC):
 
     def health(self) -> None:
         if self.unwrap(self.wrap(PROBE)) != PROBE:
-            raise Refused("The key service gives back another key than it was given.", "Do not use it.")
+            raise refused("The key service gives back another key than it was given.", "Do not use it.")
 
     @abstractmethod
     def opens(self, master: str) -> bool:

@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from streamguard.crypto.kms.refused import Refused
+from streamguard.crypto.kms.refused import refused
 from streamguard.crypto.kms.wrapped import LOCAL
 from streamguard.errors import ConfigError
 
@@ -81,18 +81,18 @@ class LocalKms:
         return head + nonce + self._masters[self._current].encrypt(nonce, secret, head)
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """The secret inside. Raises `Refused` when its master key is not here, or when it was damaged."""
+        """The secret inside. Raises `KeysUnavailableError` when its master key is not here, or when it was damaged."""
         head, nonce, sealed = wrapped[:10], wrapped[10:22], wrapped[22:]
         master = self._masters.get(head[4:].hex()) if head.startswith(LOCAL) else None
         if master is None:
-            raise Refused(
+            raise refused(
                 f"A data key was wrapped by another master key than those given ({', '.join(self._masters)}).",
                 "Give the service the master key that `streamguard keys list` names beside it.",
             )
         try:
             return master.decrypt(nonce, sealed, head)
         except (InvalidTag, ValueError):
-            raise Refused(
+            raise refused(
                 "A data key in the store is damaged: it does not unwrap.", "Restore the store from a backup."
             ) from None
 

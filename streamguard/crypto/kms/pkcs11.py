@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamguard.crypto.kms.base import PROBE, RemoteKms
-from streamguard.crypto.kms.refused import Refused
+from streamguard.crypto.kms.refused import refused
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 try:
@@ -69,12 +69,12 @@ class Pkcs11Kms(RemoteKms):
         nonce, sealed = ciphertext[:_NONCE], ciphertext[_NONCE:]
         try:
             return self._use(lambda key: _open(key, nonce, sealed))
-        except Refused:
-            raise
-        except KeysUnavailableError:
+        except KeysUnavailableError as error:
+            if error.lasts:
+                raise
             # Libraries differ in what they say of a wrong tag; that all else works says it, too.
             self._use(lambda key: _seal(key, os.urandom(_NONCE), PROBE))
-            raise Refused(
+            raise refused(
                 "A data key in the store is damaged: it does not unwrap.", "Restore the store from a backup."
             ) from None
 
@@ -87,7 +87,7 @@ class Pkcs11Kms(RemoteKms):
             try:
                 return self._use_or_begin_anew(use)
             except tuple(_REFUSALS) as error:
-                raise Refused(_REFUSALS[type(error)], "Check 'token' and 'key', and the HSM.") from None
+                raise refused(_REFUSALS[type(error)], "Check 'token' and 'key', and the HSM.") from None
             except (pkcs11.PKCS11Error, RuntimeError, OSError):
                 self._library.restart()
                 raise KeysUnavailableError(
@@ -147,8 +147,8 @@ class _Library:
 _library: Final = cache(_Library)
 
 
-def _wrong_pin() -> Refused:
-    return Refused("The HSM does not take this PIN.", "Correct it; StreamGuard tries no PIN twice.")
+def _wrong_pin() -> KeysUnavailableError:
+    return refused("The HSM does not take this PIN.", "Correct it; StreamGuard tries no PIN twice.")
 
 
 def _seal(key: Any, nonce: bytes, secret: bytes) -> bytes:

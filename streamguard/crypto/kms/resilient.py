@@ -17,11 +17,10 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from streamguard import logs
 from streamguard.crypto.kms.base import Kms
-from streamguard.crypto.kms.refused import Refused
 from streamguard.errors import KeysUnavailableError
 
-WITHIN: Final = 3.0
-"""Seconds that one call may take, its retries included: a service that is away shows as not ready within five."""
+WITHIN: Final = 2.0
+"""Seconds that one call may take, its retries included. A lane asks twice before it says that it waits."""
 
 KEPT_FOR: Final = 300.0
 """Seconds for which an unwrapped key is kept: for so long a service that is away is not missed."""
@@ -102,11 +101,9 @@ class ResilientKms:
         while True:
             try:
                 return self._try(operation, request, end - self._clock())
-            except Refused:
-                raise
-            except KeysUnavailableError:
+            except KeysUnavailableError as error:
                 wait = random.uniform(0.0, pause)  # noqa: S311 - spreads requests, guards nothing
-                if self._clock() + wait >= end:
+                if error.lasts or self._clock() + wait >= end:
                     raise
             self._sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -119,8 +116,8 @@ class ResilientKms:
             answer = self._answer(request, seconds)
             outcome = "ok"
             return answer
-        except Refused:
-            outcome = "refused"
+        except KeysUnavailableError as error:
+            outcome = "refused" if error.lasts else "unavailable"
             raise
         finally:
             self._observe(self._provider, operation, outcome, self._clock() - started)

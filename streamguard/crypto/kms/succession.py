@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamguard.crypto.kms.base import Kms
-from streamguard.crypto.kms.refused import Refused, another_master
+from streamguard.crypto.kms.refused import another_master
 from streamguard.crypto.kms.wrapped import master_of
+from streamguard.errors import KeysUnavailableError
 
 
 class Succession:
@@ -33,8 +34,10 @@ class Succession:
             if kms.opens(master):
                 try:
                     return kms.unwrap(wrapped)
-                except Refused as error:  # two servers may call their keys by one name
-                    refusal = error
+                except KeysUnavailableError as error:
+                    if not error.lasts:
+                        raise
+                    refusal = error  # two servers may call their keys by one name
         raise refusal
 
     def health(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamguard.crypto.kms.base import RemoteKms
-from streamguard.crypto.kms.refused import Refused
+from streamguard.crypto.kms.refused import refused
 from streamguard.errors import ConfigError, KeysUnavailableError
 
 try:
@@ -27,7 +27,7 @@ except ModuleNotFoundError:
         "Master keys in Vault need a package that is not installed.", "Run: pip install 'streamguard[vault]'"
     ) from None
 
-_SECONDS: Final = (1.0, 2.0)  # to connect, and for each piece of the answer
+_SECONDS: Final = (1.0, 1.5)  # to connect, and for each piece of the answer
 _CIPHERTEXT: Final = re.compile(r"vault:v([1-9][0-9]{0,9}):[A-Za-z0-9+/=]+")
 
 
@@ -91,12 +91,12 @@ class VaultKms(RemoteKms):
             answer = ask(self._key, mount_point=self._mount, **arguments)
             data = answer["data"]
         except (Forbidden, Unauthorized):
-            raise Refused(
+            raise refused(
                 f"Vault does not let this token use the key {self._series}, or the token has expired.",
                 "See docs/keys.md for the policy that the token needs.",
             ) from None
         except (InvalidRequest, InvalidPath):
-            raise Refused(
+            raise refused(
                 f"Vault refuses: there is no key {self._series}, or it did not wrap this data key, or it no longer"
                 " opens that version.",
                 "Compare 'mount' and 'key' with Vault, and the key's min_decryption_version with what `streamguard"
@@ -105,7 +105,7 @@ class VaultKms(RemoteKms):
         except VaultDown:
             raise KeysUnavailableError("Vault is sealed, or a standby.", "Unseal it.") from None
         except requests.exceptions.SSLError:
-            raise Refused(
+            raise refused(
                 "Vault's certificate is not trusted.", "Name its authority's certificate in 'ca'."
             ) from None
         except (VaultError, requests.exceptions.RequestException):

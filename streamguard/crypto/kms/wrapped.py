@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streamguard.crypto.kms.refused import Refused
+from streamguard.crypto.kms.refused import refused
 
 LOCAL: Final = b"sgw1"
 _SERVICE: Final = b"sgw2"
@@ -24,14 +24,14 @@ def pack(master: str, ciphertext: bytes) -> bytes:
 def unpack(wrapped: bytes) -> tuple[str, bytes]:
     """Name and ciphertext out of what `pack` gave; of a key wrapped on this machine, the name alone.
 
-    Raises `Refused` for anything else.
+    Raises `KeysUnavailableError` for anything else.
     """
     if wrapped.startswith(LOCAL) and len(wrapped) > 10:
         return f"local:{wrapped[4:10].hex()}", b""
     end = 6 + int.from_bytes(wrapped[4:6])
     name, ciphertext = wrapped[6:end], wrapped[end:]
     if not wrapped.startswith(_SERVICE) or not name or not ciphertext or not name.isascii():
-        raise Refused(
+        raise refused(
             "A data key in the store is damaged: it names no master key.", "Restore the store from a backup."
         )
     return name.decode("ascii"), ciphertext

@@ -435,6 +435,7 @@ def test_what_the_policy_schema_takes(document: dict, valid: bool) -> None:
 
 
 KAFKA = {"bootstrap.servers": "a:9092"}
+VAULT = {"provider": "vault", "address": "https://vault:8200", "key": "streamguard"}
 
 
 @pytest.mark.parametrize(
@@ -451,6 +452,12 @@ KAFKA = {"bootstrap.servers": "a:9092"}
         ({"kafka": KAFKA, "web": {"port": "${PORT}"}}, True),
         ({"kafka": KAFKA, "web": {"port": "http"}}, False),
         ({"kafka": KAFKA, "keys": {"file": "a", "env": "B"}}, False),
+        ({"kafka": KAFKA, "keys": {"file": "a", "earlier": [{"env": "B"}]}}, True),
+        ({"kafka": KAFKA, "keys": VAULT | {"token": "${TOKEN}"}}, True),
+        ({"kafka": KAFKA, "keys": VAULT | {"token": "${TOKEN}", "token_file": "t"}}, False),
+        ({"kafka": KAFKA, "keys": VAULT | {"file": "t"}}, False),
+        ({"kafka": KAFKA, "keys": {"provider": "aws", "key": "alias/streamguard"}}, True),
+        ({"kafka": KAFKA, "keys": {"provider": "valt", "file": "a"}}, False),
         ({"kafka": KAFKA, "policies": "policies"}, True),
     ],
 )

@@ -3,16 +3,17 @@
 import threading
 import time
 from collections.abc import Callable
+from operator import attrgetter
 
 import pytest
 
 from streamguard.crypto.kms import resilient
 from streamguard.crypto.kms.local import LocalKms, generate
-from streamguard.crypto.kms.refused import Refused
 from streamguard.crypto.kms.resilient import KEPT_FOR, KEPT_MOST, WITHIN, ResilientKms
 from streamguard.errors import KeysUnavailableError
 
 SECRET = bytes(32)
+LASTS = attrgetter("lasts")
 
 
 class Clock:
@@ -60,7 +61,7 @@ def away() -> None:
 
 
 def refuse() -> None:
-    raise Refused("No.")
+    raise KeysUnavailableError("No.", lasts=True)
 
 
 def fine() -> None:
@@ -104,7 +105,7 @@ def test_and_given_up_in_time_with_pauses_that_grow_and_are_random(ask):
 
 def test_a_refusal_is_not_tried_again():
     weather, seen = Weather(refuse), []
-    with pytest.raises(Refused):
+    with pytest.raises(KeysUnavailableError, check=LASTS):
         resilient_around(weather, seen).wrap(SECRET)
     assert (weather.requests, seen) == (1, [("local", "wrap", "refused")])
 
@@ -162,7 +163,7 @@ def test_unwrapped_keys_are_kept_for_a_while():
     clock.now += KEPT_FOR - 1
     assert kms.unwrap(wrapped) == SECRET
     clock.now += 1
-    with pytest.raises(Refused):
+    with pytest.raises(KeysUnavailableError, check=LASTS):
         kms.unwrap(wrapped)
 
 
