@@ -816,8 +816,8 @@ def _headers(messages: list[Message]) -> list[Headers | None]:
     """The headers of each message.
 
     For a name that is not UTF-8 the library sets an error and returns a list with a hole in it all the same (measured,
-    confluent-kafka 2.16). Called by way of C, Python notices at once; otherwise the error turns up anywhere later. Asked
-    again, the message gives the list with the hole and no error, so nobody asks twice.
+    confluent-kafka 2.16). Called by way of C, Python notices at once; otherwise the error turns up anywhere later. A
+    second time, the message gives the list with the hole and no error, so nobody asks twice.
     """
     found: list[Headers | None] = []
     asked = map(_ask_headers, messages)
