@@ -164,7 +164,15 @@ $ export KAFKA_BOOTSTRAP=$(scripts/kafka start)
 $ for topic in orders payments encounters; do scripts/kafka-tool topics --create --topic $topic; done
 $ echo '{"event_id": 7}' | scripts/kafka-tool produce --topic orders
 $ streamguard keys init
-"""
+""",
+    "docs/runbooks.md": """\
+$ streamguard keys init
+$ python -c 'from streamguard.demo.sample import Orders; print(next(iter(Orders(faults=0))).value.decode())' > order.ndjson
+$ streamguard filter policies/orders.yaml order.ndjson > clean.ndjson
+$ streamguard reveal --ndjson < clean.ndjson > /dev/null
+$ streamguard erase --export > erasures.ndjson
+$ cp streamguard.db backup.db
+""",
 }
 """What a page takes for granted."""
 
