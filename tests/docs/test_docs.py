@@ -167,8 +167,8 @@ $ streamguard keys init
 """,
     "docs/runbooks.md": """\
 $ streamguard keys init
-$ python -c 'from streamguard.demo.sample import Orders; print(next(iter(Orders(faults=0))).value.decode())' > order.ndjson
-$ streamguard filter policies/orders.yaml order.ndjson > clean.ndjson
+$ python -c 'from streamguard.demo.sample import Orders; print(next(iter(Orders(faults=0))).value.decode())' > o.ndjson
+$ streamguard filter policies/orders.yaml o.ndjson > clean.ndjson
 $ streamguard reveal --ndjson < clean.ndjson > /dev/null
 $ streamguard erase --export > erasures.ndjson
 $ cp streamguard.db backup.db
