@@ -9,7 +9,7 @@ import pytest
 from streamguard.errors import ConfigError
 from streamguard.policy.problems import Problem, ProblemsError
 from streamguard.policy.properties import RESERVED, TRANSLATABLE
-from streamguard.policy.service import Service, load_service
+from streamguard.policy.service import Access, RevealLimit, Service, load_service
 
 START = "'start' must be earliest, latest, or a time such as 2026-01-31T12:00:00Z"
 BROKER = "kafka:\n  bootstrap.servers: localhost:9092\n"
@@ -75,6 +75,16 @@ def test_the_example_in_the_repository_is_well_formed() -> None:
     assert service.kafka["bootstrap.servers"] == "localhost:9092"
     assert load_service("streamguard.yaml", {"KAFKA_BOOTSTRAP": "b:1"}).kafka["bootstrap.servers"] == "b:1"
     assert [file.name for file in service.policy_files()] == ["orders.yaml", "patients.yaml", "payments.yaml"]
+
+
+def test_the_sample_of_access_in_it_can_be_taken_as_it_is(load) -> None:
+    _, _, sample = Path("streamguard.yaml").read_text(encoding="utf-8").partition("# access:\n")
+    access = load(BROKER + "access:\n" + sample.replace("\n# ", "\n").removeprefix("# ")).access
+    assert access.model_fields_set == set(Access.model_fields)
+    assert access.limit == RevealLimit()
+    (issuer,) = access.issuers
+    for name in ("algorithms", "roles", "leeway"):
+        assert getattr(issuer, name) == type(issuer).model_fields[name].default
 
 
 # -- variables -------------------------------------------------------------------------------------------------------
