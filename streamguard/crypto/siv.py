@@ -24,7 +24,7 @@ Bytes = NDArray[np.uint8]
 _BLOCK: Final = 16
 _FEW: Final = 64
 """Values below which one call each is cheaper."""
-_LONG: Final = 1024
+_LONG: Final = 512
 """Bytes of a value above which AES itself is what costs."""
 
 

@@ -18,7 +18,7 @@ def test_a_column_is_sealed_as_its_values_are(key, associated, values):
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 300])
-@pytest.mark.parametrize("longest", [1, 15, 16, 17, 32, 1024, 1025])
+@pytest.mark.parametrize("longest", [1, 15, 16, 17, 32, 512, 513])
 def test_at_every_edge(count, longest):
     key, values = bytes(range(64)), [bytes([n % 256]) * max(1, longest - n % 3) for n in range(count)]
     sealed = Siv(key, b"sg1|d|key|email").seal(values)
