@@ -72,8 +72,12 @@ class AuditTopic:
 
     def _create_missing(self) -> None:
         cluster = Cluster(self._service, PATIENCE)
-        if self._topic not in cluster.partition_counts() and self._service.topics.create:
-            cluster.create([NewTopic(self._topic, 1, self._service.topics.replication or -1, config=_CONFIG)])
+        wanted = self._service.topics
+        if self._topic not in cluster.partition_counts() and wanted.create:
+            config = dict(_CONFIG)
+            if wanted.min_insync_replicas:
+                config["min.insync.replicas"] = str(wanted.min_insync_replicas)
+            cluster.create([NewTopic(self._topic, 1, wanted.replication or -1, config=config)])
             _log.info("topic.created", topic=self._topic, partitions=1)
 
 
