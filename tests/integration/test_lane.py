@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from prometheus_client import REGISTRY
 
 from streamguard.errors import ConfigError
+from streamguard.guard.guard import SLICE
 from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources, until
 
 pytestmark = pytest.mark.timeout(90)
@@ -195,7 +196,7 @@ def test_a_policy_that_means_something_else_is_refused(kafka: str, change: dict[
 
 
 def test_a_flood_of_violations_pauses_until_a_better_policy_comes(kafka: str):
-    limit = {"violation_limit": {"ratio": 0.5, "per": 200}}
+    limit = {"violation_limit": {"ratio": 0.5, "per": SLICE + 50}}
     with open_site(kafka, policy=limit) as site:
         site.send([document(n, note="x") for n in range(1000)])
         strict = site.make_guard(quality=[{"rule": "n < 0", "code": "negative"}])
@@ -208,7 +209,7 @@ def test_a_flood_of_violations_pauses_until_a_better_policy_comes(kafka: str):
             assert lane.ready
             # What was judged before the limit was reached stays judged; not one record more.
             violations = read(kafka, site.violations)
-            assert 0 < len(violations) < 200
+            assert 0 < len(violations) < SLICE + 50
             assert_exactly_once(site, 1000, partitions=1, bad=len(violations))
 
 
