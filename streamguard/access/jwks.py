@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from streamguard.access.errors import AuthenticationError, AuthenticationUnavailableError
@@ -99,8 +100,8 @@ def _usable(document: Any) -> jwt.PyJWK | None:
         return None
     try:
         key = jwt.PyJWK.from_dict(document)
-    except jwt.PyJWTError:
-        return None
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, LookupError):
+        return None  # one that nobody can use does not take the others with it
     return None if isinstance(key.key, RSAPublicKey) and key.key.key_size < _RSA_BITS else key
 
 

@@ -21,6 +21,7 @@ from streamguard.store.audit import AuditRow, HeadRow
 Code = Literal[
     "entry_changed", "entry_missing", "entry_moved", "chain_broken", "entry_unsigned", "entry_unreadable",
     "head_forged", "head_mismatch", "head_missing", "published_mismatch", "published_missing_entry",
+    "published_nothing",
 ]  # fmt: skip
 
 SENTENCES: Final[dict[Code, str]] = {
@@ -35,6 +36,7 @@ SENTENCES: Final[dict[Code, str]] = {
     "head_missing": "a signed head is of an entry that is not there: the end was cut off",
     "published_mismatch": "a published head is of another entry than the one that stands here",
     "published_missing_entry": "a published head is of an entry that is not there: the end was cut off",
+    "published_nothing": "no head of this trail is on the topic: it was emptied, or is another one, and proves nothing",
 }
 
 
@@ -87,6 +89,8 @@ class Verifier:
             self._walk(witnesses, verdict)
         except (ValueError, TypeError, OverflowError):  # of a value that no column of ours has
             verdict.flaws.append(Flaw("entry_unreadable", verdict.entries))
+        if verdict.entries and verdict.published_to == 0:
+            verdict.flaws.append(Flaw("published_nothing", 1))
         return verdict
 
     def is_signed(self, head: HeadRow) -> bool:

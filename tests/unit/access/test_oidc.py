@@ -173,6 +173,17 @@ def test_keys_that_must_not_be_used(issuer):
         assert refusal(found, issuer.token(key)) == "token_key"
 
 
+def test_a_key_that_nobody_can_use_does_not_take_the_others_with_it(issuer):
+    good = jwk("ec-1")
+    issuer.more = [
+        {**good, "kid": "off the curve", "y": good["x"]},
+        {**jwk("rsa-1"), "kid": "even", "e": "Ag"},
+        {**good, "kid": "numbers", "x": 1},
+        {**good, "kid": "curve", "crv": ["P-256"]},
+    ]
+    assert oidc(issuer).principal(issuer.token("rsa-1")).how == "oidc"
+
+
 # -- fetching ----------------------------------------------------------------------------------------------------------
 
 
