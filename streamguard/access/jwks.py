@@ -96,11 +96,11 @@ def _usable(document: Any) -> jwt.PyJWK | None:
     """A public key for signatures, of a decent size; None for all else that a set may hold."""
     if not isinstance(document, dict) or document.get("use", "sig") != "sig" or "d" in document:
         return None
-    if document.get("kty") not in {"RSA", "EC", "OKP"}:
+    if not isinstance(document.get("kid"), str) or document.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     try:
         key = jwt.PyJWK.from_dict(document)
-    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, LookupError):
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
         return None  # one that nobody can use does not take the others with it
     return None if isinstance(key.key, RSAPublicKey) and key.key.key_size < _RSA_BITS else key
 

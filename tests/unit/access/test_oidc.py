@@ -178,8 +178,9 @@ def test_a_key_that_nobody_can_use_does_not_take_the_others_with_it(issuer):
     issuer.more = [
         {**good, "kid": "off the curve", "y": good["x"]},
         {**jwk("rsa-1"), "kid": "even", "e": "Ag"},
-        {**good, "kid": "numbers", "x": 1},
-        {**good, "kid": "curve", "crv": ["P-256"]},
+        {**good, "kid": "algorithms", "alg": ["ES256"]},
+        {**good, "kid": "kinds", "kty": ["EC"]},
+        {**good, "kid": ["several"]},
     ]
     assert oidc(issuer).principal(issuer.token("rsa-1")).how == "oidc"
 
