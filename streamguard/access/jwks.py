@@ -58,6 +58,9 @@ class IssuerKeys:
         Raises AuthenticationError when the issuer has none, AuthenticationUnavailableError when it cannot be asked and
         what we have is too old, or is nothing.
         """
+        key = self._keys.get(key_id)
+        if key is not None and self._clock() - self._fetched_at < FRESH:
+            return key  # whoever has a known key does not wait for what somebody's invented one made us ask
         with self._lock:
             now = self._clock()
             old = now - self._fetched_at >= FRESH
