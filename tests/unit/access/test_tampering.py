@@ -167,16 +167,30 @@ def test_a_topic_without_a_head_of_the_trail_proves_nothing(written, published):
     execute(written, delete(audit_entries).where(ENTRY.seq > 6), delete(audit_heads).where(HEAD.seq > 6))
     elsewhere = Trail(Keyring(open_store("sqlite://"), LocalKms([MASTER])), others := Published())
     elsewhere.record([EVENT])
-    for found in ([], [None], others.heads):
-        assert codes(written, found) == [("published_nothing", 1)]
+    for found, more in (([], []), ([None], []), (others.heads, [("published_unsigned", 1)])):
+        assert codes(written, found) == [*more, ("published_nothing", 1)]
     assert codes(Keyring(open_store("sqlite://"), LocalKms([MASTER])), []) == []  # nothing was written yet
 
 
 def test_what_is_no_head_on_the_topic_is_left_out(written, published):
     forged = parse_head(format_head(published.heads[0]).replace(b'"seq":2', b'"seq":3'))
-    found = Verifier(written).verify([*published.heads, None, forged])
+    found = Verifier(written).verify([*published.heads, None])
     assert found.intact
+    assert (found.published, found.strange) == (6, 1)
+    found = Verifier(written).verify([*published.heads, None, forged])
+    assert found.flaws == [Flaw("published_unsigned", 3)]
     assert (found.published, found.strange) == (7, 2)
+
+
+def test_everything_removed_with_the_trails_key(written, published):
+    """Without the key no published head can be told from a forged one: that it is a head has to be enough."""
+    execute(written, delete(audit_entries), delete(audit_heads), delete(data_keys))
+    anew = Keyring(written.store, LocalKms([MASTER]))
+    assert codes(anew) == []
+    assert codes(anew, published.heads) == [("published_unsigned", 2)]
+    Trail(anew, published).record([EVENT])  # and the service begins another trail
+    assert codes(anew) == []
+    assert codes(anew, published.heads) == [("published_unsigned", 2)]
 
 
 @pytest.mark.parametrize(
