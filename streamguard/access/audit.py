@@ -17,12 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from streamguard.access.chain import FIRST, entry_hash, head_message
 from streamguard.access.errors import LimitExceeded
-from streamguard.crypto.keyring import DataKey, Keyring
+from streamguard.crypto.datakey import TRAIL, DataKey
+from streamguard.crypto.keyring import Keyring
 from streamguard.errors import KeysUnavailableError
 from streamguard.store.audit import AuditRow, HeadRow
-
-ELEMENT: Final = "audit:trail"
-"""The element of the pinned key from which the signing key and the key of references are derived."""
 
 REFERENCE_BYTES: Final = 16
 """Of each reference. A trail of 2^40 tokens meets two alike by chance with a probability of 2^-49."""
@@ -43,7 +41,10 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is about to happen, or was refused, with values of one element. `tokens` is what was handed in."""
+    """What is about to happen, or was refused, with values of one element. `tokens` is what was handed in.
+
+    `attempts` counts what has no tokens: credentials that were not even looked at.
+    """
 
     who: str
     action: str
@@ -52,6 +53,7 @@ class Event:
     tokens: Sequence[str] = ()
     purpose: str | None = None
     reason: str | None = None
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,9 @@ class Trail:
             raise LimitExceeded(rest)
 
     def _key(self) -> DataKey:
-        if self._keyring.store.keys.pinned(ELEMENT) is None:
+        if self._keyring.store.keys.pinned(TRAIL) is None:
             self._see_that_the_master_key_fits()
-        return self._keyring.pinned(ELEMENT)
+        return self._keyring.pinned(TRAIL)
 
     def _see_that_the_master_key_fits(self) -> None:
         """The first entry makes the trail's key: under another master key than the store's, it would lock the trail."""
@@ -164,9 +166,9 @@ def names(entry: bytes | None, reference: bytes) -> bool:
 
 def trail_keys(keyring: Keyring) -> list[DataKey]:
     """Every version of the trail's key that can still be used, oldest first."""
-    newest = keyring.store.keys.pinned(ELEMENT)
+    newest = keyring.store.keys.pinned(TRAIL)
     versions = range(1, (newest.version or 0) + 1) if newest else ()
-    rows = [keyring.store.keys.pinned(ELEMENT, version) for version in versions]
+    rows = [keyring.store.keys.pinned(TRAIL, version) for version in versions]
     return [keyring.find(row.id) for row in rows if row is not None and row.wrapped is not None]
 
 
@@ -201,7 +203,7 @@ def _chained(last: AuditRow | None, events: Iterable[Event], key: DataKey, now: 
             who=event.who,
             action=event.action,
             element=event.element,
-            count=len(event.tokens),
+            count=len(event.tokens) or event.attempts,
             purpose=event.purpose,
             decision=event.decision,
             reason=event.reason,

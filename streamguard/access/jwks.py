@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from streamguard.access.errors import AuthenticationError, AuthenticationUnavailableError
@@ -57,6 +58,9 @@ class IssuerKeys:
         Raises AuthenticationError when the issuer has none, AuthenticationUnavailableError when it cannot be asked and
         what we have is too old, or is nothing.
         """
+        key = self._keys.get(key_id)
+        if key is not None and self._clock() - self._fetched_at < FRESH:
+            return key  # whoever has a known key does not wait for what somebody's invented one made us ask
         with self._lock:
             now = self._clock()
             old = now - self._fetched_at >= FRESH
@@ -95,12 +99,12 @@ def _usable(document: Any) -> jwt.PyJWK | None:
     """A public key for signatures, of a decent size; None for all else that a set may hold."""
     if not isinstance(document, dict) or document.get("use", "sig") != "sig" or "d" in document:
         return None
-    if document.get("kty") not in {"RSA", "EC", "OKP"}:
+    if not isinstance(document.get("kid"), str) or document.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     try:
         key = jwt.PyJWK.from_dict(document)
-    except jwt.PyJWTError:
-        return None
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
+        return None  # one that nobody can use does not take the others with it
     return None if isinstance(key.key, RSAPublicKey) and key.key.key_size < _RSA_BITS else key
 
 

@@ -98,6 +98,10 @@ class Desk:
             self.trail.record([Event(NOBODY, "authenticate", "denied", reason=error.code)])
             raise
 
+    def turn_away(self, attempts: int) -> None:
+        """Write down that so many credentials were not even looked at: too many from one address had failed."""
+        self.trail.record([Event(NOBODY, "authenticate", "throttled", reason="failures", attempts=attempts)])
+
     def reveal(self, principal: Principal, request: Request) -> list[Answer]:
         """An answer for each value that is asked for, in order. Raises `LimitExceeded` when they are too many."""
         found = elements(request.asks, self.keyring)

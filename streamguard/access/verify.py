@@ -21,6 +21,7 @@ from streamguard.store.audit import AuditRow, HeadRow
 Code = Literal[
     "entry_changed", "entry_missing", "entry_moved", "chain_broken", "entry_unsigned", "entry_unreadable",
     "head_forged", "head_mismatch", "head_missing", "published_mismatch", "published_missing_entry",
+    "published_nothing", "published_unsigned",
 ]  # fmt: skip
 
 SENTENCES: Final[dict[Code, str]] = {
@@ -35,6 +36,8 @@ SENTENCES: Final[dict[Code, str]] = {
     "head_missing": "a signed head is of an entry that is not there: the end was cut off",
     "published_mismatch": "a published head is of another entry than the one that stands here",
     "published_missing_entry": "a published head is of an entry that is not there: the end was cut off",
+    "published_unsigned": "a published head is signed by no key of the trail: it is forged, or the key was taken away",
+    "published_nothing": "no head of this trail is on the topic: it was emptied, or is another one, and proves nothing",
 }
 
 
@@ -87,6 +90,8 @@ class Verifier:
             self._walk(witnesses, verdict)
         except (ValueError, TypeError, OverflowError):  # of a value that no column of ours has
             verdict.flaws.append(Flaw("entry_unreadable", verdict.entries))
+        if verdict.entries and verdict.published_to == 0:
+            verdict.flaws.append(Flaw("published_nothing", 1))
         return verdict
 
     def is_signed(self, head: HeadRow) -> bool:
@@ -103,14 +108,23 @@ class Verifier:
     def _witnesses(
         self, published: Iterable[HeadRow | None] | None, verdict: Verdict
     ) -> dict[int, set[bytes]]:
-        """Hashes that published heads say, by entry. Whoever may write to the topic may write nonsense: left out."""
+        """Hashes that published heads say, by entry. Whoever may write to the topic may write nonsense: left out.
+
+        But a head that nothing is wrong with, except that no key here has signed it, is no nonsense: a database owner
+        who removes the trail together with its key leaves nothing else behind.
+        """
         found: dict[int, set[bytes]] = {}
+        unsigned: int | None = None
         for head in published or ():
             verdict.published += 1
             if head is not None and self.is_signed(head):
                 found.setdefault(head.seq, set()).add(head.hash)
-            else:
-                verdict.strange += 1
+                continue
+            verdict.strange += 1
+            if head is not None:
+                unsigned = head.seq if unsigned is None else min(unsigned, head.seq)
+        if unsigned is not None:
+            verdict.flaws.append(Flaw("published_unsigned", unsigned))
         if published is not None:
             verdict.published_to = max(found, default=0)
         return found

@@ -74,7 +74,7 @@ def list_entries(
     who: Annotated[str | None, typer.Option("--who", help="Of this person or program only.")] = None,
     element: Annotated[str | None, typer.Option("--element", "-e", help="Of this element only.")] = None,
     decision: Annotated[
-        str | None, typer.Option("--decision", help="revealed, masked, denied or refused.")
+        str | None, typer.Option("--decision", help="revealed, masked, denied, throttled or refused.")
     ] = None,
     since: Annotated[
         str | None,

@@ -12,9 +12,10 @@ import time
 from base64 import b64encode
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 import orjson
@@ -26,7 +27,7 @@ from starlette.exceptions import HTTPException
 from streamguard import logs
 from streamguard.access.errors import AuthenticationError, LimitExceeded
 from streamguard.access.opening import Ask
-from streamguard.access.principal import Credential, is_name
+from streamguard.access.principal import Credential, Principal, is_name
 from streamguard.access.reveal import Answer, Desk
 from streamguard.access.reveal import Request as Asked
 from streamguard.console.models import (
@@ -45,7 +46,10 @@ LARGEST: Final = 4 << 20
 """Bytes of a request."""
 
 FAILURES: Final = 30
-"""Credentials from one address that may fail within `FAILURES_PER`; then it has to wait. Each is on the trail."""
+"""Credentials from one address that may fail within `FAILURES_PER`; then it has to wait.
+
+Each is on the trail; of those that come while it has to wait, an entry for all within `FAILURES_PER`.
+"""
 
 FAILURES_PER: Final = 60.0
 """Seconds."""
@@ -57,7 +61,7 @@ Fields = Mapping[tuple[str, str], Transform[Any]]
 """The reversible fields of the service's policies, by policy and path."""
 
 _HEALTH_SECONDS: Final = 5.0
-_PEERS_MOST: Final = 10_000
+_SOURCES_MOST: Final = 10_000
 _BEARER: Final = re.compile(r"[Bb]earer +(\S{1,16384})")
 _STATUSES: Final = (400, 401, 403, 404, 405, 413, 415, 422, 429, 503)
 _WORDS: Final = {
@@ -105,15 +109,7 @@ class Api:
 
     async def _reveal(self, request: Request) -> Response:
         peer = request.client.host if request.client else ""
-        if wait := self._failures.wait(peer):
-            raise _Refusal(
-                429, "failures", "Too many credentials from your address failed.", Retry_After=str(wait)
-            )
-        try:
-            principal = await run_in_threadpool(self._desk.enter, self._credential(request, peer))
-        except AuthenticationError as error:
-            self._failures.add(peer)
-            raise _Refusal(401, "credentials", error.message, WWW_Authenticate="Bearer") from None
+        principal = await run_in_threadpool(self._enter, self._credential(request, peer), source_of(peer))
         asked = self._asked(await _body(request))
         try:
             answers = await run_in_threadpool(self._desk.reveal, principal, asked)
@@ -125,6 +121,31 @@ class Api:
             raise _Refusal(403, "denied", answers[0].message)
         return _json(200, {"values": [_as_document(answer) for answer in answers]})
 
+    def _enter(self, credential: Credential, source: str) -> Principal:
+        """Who shows this credential. In a thread: what it costs to refuse many at once is bounded by the threads."""
+        if wait := self._failures.wait(source):
+            self._turn_away(source)
+            raise _Refusal(
+                429, "failures", "Too many credentials from your address failed.", Retry_After=str(wait)
+            )
+        try:
+            return self._desk.enter(credential)
+        except AuthenticationError as error:
+            self._failures.add(source)
+            raise _Refusal(401, "credentials", error.message, WWW_Authenticate="Bearer") from None
+        except KeysUnavailableError:  # such an attempt, too, writes to the trail before anybody is known
+            self._failures.add(source)
+            raise
+
+    def _turn_away(self, source: str) -> None:
+        """Put on the trail that attempts were not looked at: an entry a window, for however many."""
+        if attempts := self._failures.turned_away(source):
+            try:
+                self._desk.turn_away(attempts)
+            except KeysUnavailableError:
+                self._failures.untold(source, attempts)
+                raise
+
     def _credential(self, request: Request, peer: str) -> Credential:
         written = request.headers.get("authorization")
         if written is not None:
@@ -133,7 +154,9 @@ class Api:
         subject = request.scope.get("extensions", {}).get(CERTIFICATE)
         if subject is None and self._from_proxy(peer):
             assert self._certificates is not None  # noqa: S101 - for the type checker
-            subject = request.headers.get(self._certificates.header or "")
+            # Of two, one may be the client's own: a proxy that adds instead of overwriting is not believed.
+            written_by = request.headers.getlist(self._certificates.header or "")
+            subject = written_by[0] if len(written_by) == 1 else None
         return Credential(certificate=subject if is_name(subject) else None)
 
     def _from_proxy(self, peer: str) -> bool:
@@ -226,30 +249,70 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
 # -- Bounds ------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Source:
+    """An address: when its credentials failed, and how many attempts were turned away since that was last told."""
+
+    failed: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES))
+    away: int = 0
+    told: float = float("-inf")
+
+
 class Failures:
     """How often credentials from an address failed lately. `clock` gives seconds that only grow."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._sources: OrderedDict[str, _Source] = OrderedDict()
 
-    def add(self, peer: str) -> None:
+    def add(self, source: str) -> None:
         """One more."""
         with self._lock:
-            self._times.setdefault(peer, deque(maxlen=FAILURES)).append(self._clock())
-            self._times.move_to_end(peer)
-            while len(self._times) > _PEERS_MOST:
-                self._times.popitem(last=False)
+            self._sources.setdefault(source, _Source()).failed.append(self._clock())
+            self._sources.move_to_end(source)
+            while len(self._sources) > _SOURCES_MOST:
+                self._sources.popitem(last=False)
 
-    def wait(self, peer: str) -> int:
+    def wait(self, source: str) -> int:
         """For how many seconds this address must not try again; 0 when it may."""
         with self._lock:
-            times = self._times.get(peer)
-            if times is None or len(times) < FAILURES:
+            found = self._sources.get(source)
+            if found is None or len(found.failed) < FAILURES:
                 return 0
-            left = times[0] + FAILURES_PER - self._clock()
+            left = found.failed[0] + FAILURES_PER - self._clock()
             return int(left) + 1 if left > 0 else 0
+
+    def turned_away(self, source: str) -> int:
+        """An attempt came in spite of that: for how many it is to be told now; 0 when it was told lately."""
+        with self._lock:
+            found = self._sources.get(source)
+            if found is None:
+                return 1
+            found.away += 1
+            now = self._clock()
+            if now - found.told < FAILURES_PER:
+                return 0
+            attempts, found.away, found.told = found.away, 0, now
+            return attempts
+
+    def untold(self, source: str, attempts: int) -> None:
+        """It could not be told: the next attempt tells of these, too."""
+        with self._lock:
+            if (found := self._sources.get(source)) is not None:
+                found.away += attempts
+                found.told = float("-inf")
+
+
+def source_of(peer: str) -> str:
+    """Whose failures count together: an address, and of IPv6 the 64 bits that one customer has all addresses behind."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return peer
+    if not isinstance(address, IPv6Address):
+        return peer
+    return str(address.ipv4_mapped or ip_network((int(address), 64), strict=False))
 
 
 class _Remembered:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+TRAIL: Final = "audit:trail"
+"""The element of the pinned key from which the audit trail's signing key and key of references are derived."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from streamguard.crypto.datakey import TRAIL
 from streamguard.crypto.subjects import PREFIX
 from streamguard.errors import ConfigError
 from streamguard.store.keys import KeyRow
@@ -34,6 +35,11 @@ def to_destroy(store: Store, *, key_id: str | None = None, element: str | None =
         raise ConfigError(
             "This key finds the keys of people: without it nobody's erasure could be carried out any more.",
             "Destroy the people's own keys with: streamguard erase",
+        )
+    if any(row.element == TRAIL for row in rows):
+        raise ConfigError(
+            "This key signs the audit trail: without it nobody could prove any more what is on it.",
+            "Another one takes its place, and what it has signed stays valid, with: streamguard keys rotate",
         )
     return [row for row in rows if row.wrapped is not None]
 

@@ -23,15 +23,21 @@ _NULL: Final = type(None)
 
 
 class Column:
-    """Values that are present and not null, each with its row and the container and key it stands under."""
+    """Values that are present and not null, each with its row and the container and key it stands under.
 
-    __slots__ = ("holders", "keys", "rows", "values")
+    `types` are those of the values.
+    """
 
-    def __init__(self, rows: list[int], holders: list[Any], keys: Any, values: list[Any]) -> None:
+    __slots__ = ("holders", "keys", "rows", "types", "values")
+
+    def __init__(
+        self, rows: list[int], holders: list[Any], keys: Any, values: list[Any], types: set[type]
+    ) -> None:
         self.rows = rows
         self.holders = holders
         self.keys = keys
         self.values = values
+        self.types = types
 
     def scatter(self, values: list[Any]) -> None:
         """Put `values` where the gathered ones stood."""
@@ -66,19 +72,22 @@ class Columns:
                 values = list(map(self.get, holders))
             except KeyError:
                 values = [holder.get(last) for holder in holders]
-            if _NULL in set(map(type, values)):
+            types = set(map(type, values))
+            if _NULL in types:
+                types.remove(_NULL)
                 kept = [index for index, value in enumerate(values) if value is not None]
                 rows = [rows[index] for index in kept]
                 holders = [holders[index] for index in kept]
                 values = [values[index] for index in kept]
-            return Column(rows, holders, repeat(last), values)
+            return Column(rows, holders, repeat(last), values, types)
         found = [
             (row, holder, key, value)
             for row, holder in zip(rows, holders, strict=True)
             for key, value in (enumerate(holder) if last is Wild.EACH else holder.items())
             if value is not None
         ]
-        return Column(*map(list, zip(*found, strict=True))) if found else Column([], [], [], [])
+        rows, holders, keys, values = map(list, zip(*found, strict=True)) if found else ([], [], [], [])
+        return Column(rows, holders, keys, values, set(map(type, values)))
 
     def places(self, batch: Batch, above: tuple[Segment, ...], step: Segment) -> tuple[list[int], list[Any]]:
         """Rows and containers at `above` into which `step` can be taken: arrays for ``[*]``, objects otherwise."""
@@ -111,6 +120,5 @@ class Columns:
         if isinstance(step, str):
             return rows, [holder.get(step) for holder in holders]
         inner = holders if step is Wild.EACH else [holder.values() for holder in holders]
-        return list(chain.from_iterable(map(repeat, rows, map(len, holders)))), list(
-            chain.from_iterable(inner)
-        )
+        below = [row for row, holder in zip(rows, holders, strict=True) for _ in holder]
+        return below, list(chain.from_iterable(inner))

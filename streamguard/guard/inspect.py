@@ -90,7 +90,7 @@ class Inspect:
         for columns in self.columns:
             column = columns.gather(batch)
             path, rows, values = str(columns.path), column.rows, column.values
-            if set(map(type, values)) <= _TEXTS:
+            if column.types <= _TEXTS:
                 yield path, rows, values
             else:
                 yield path, *_flat((row, _texts(value, {})) for row, value in zip(rows, values, strict=True))

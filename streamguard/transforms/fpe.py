@@ -156,9 +156,11 @@ class Fpe(Transform[FpeOptions]):
         return int(len(self.options.letters) ** min(max(length, 0), 64))
 
     def _ff1(self, key: DataKey) -> FF1:
-        if self._cipher is None or self._cipher[0] is not key:
-            self._cipher = (key, FF1(key.subkey(self.verb), self.options.letters))
-        return self._cipher[1]
+        # Read once: threads that reveal under other keys share this field, and FF1 would not notice a wrong key.
+        cipher = self._cipher
+        if cipher is None or cipher[0] is not key:
+            cipher = self._cipher = (key, FF1(key.subkey(self.verb), self.options.letters))
+        return cipher[1]
 
     def _opened(self, key_id: str | None, values: list[Any]) -> list[Any]:
         """Values under one key."""

@@ -1,6 +1,8 @@
 """Tokens of a real issuer: what is good, and every way in which one is not."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
@@ -173,6 +175,18 @@ def test_keys_that_must_not_be_used(issuer):
         assert refusal(found, issuer.token(key)) == "token_key"
 
 
+def test_a_key_that_nobody_can_use_does_not_take_the_others_with_it(issuer):
+    good = jwk("ec-1")
+    issuer.more = [
+        {**good, "kid": "off the curve", "y": good["x"]},
+        {**jwk("rsa-1"), "kid": "even", "e": "Ag"},
+        {**good, "kid": "algorithms", "alg": ["ES256"]},
+        {**good, "kid": "kinds", "kty": ["EC"]},
+        {**good, "kid": ["several"]},
+    ]
+    assert oidc(issuer).principal(issuer.token("rsa-1")).how == "oidc"
+
+
 # -- fetching ----------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +220,30 @@ def test_a_new_key_is_found_and_invented_ones_are_no_load(issuer, keys, clock):
     with pytest.raises(AuthenticationError):
         keys.find("rsa-1")  # withdrawn
     assert issuer.asked == {"/keys": 2}
+
+
+def test_who_has_a_known_key_does_not_wait_for_an_invented_one(issuer, clock):
+    """Tokens with invented key ids and a slow issuer could otherwise take all threads."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def fetch(_):
+        if asked.is_set():
+            assert answered.wait(30)
+        return {"keys": [jwk("rsa-1")]}
+
+    keys = IssuerKeys(configured(issuer), fetch=fetch, clock=clock)
+    keys.find("rsa-1")
+    clock.now += jwks.PAUSE
+    asked.set()
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(keys.find, "invented")
+        try:
+            assert pool.submit(keys.find, "rsa-1").result(10).key_id == "rsa-1"
+            assert not slow.done()
+        finally:
+            answered.set()
+        with pytest.raises(AuthenticationError):
+            slow.result(10)
 
 
 def test_an_issuer_that_is_away(issuer, keys, clock):

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from streamguard.access.audit import ELEMENT, Trail
+from streamguard.access.audit import Trail
 from streamguard.access.chain import entry_hash
 from streamguard.access.heads import format_head, parse_head
 from streamguard.access.verify import Flaw, Verifier
+from streamguard.crypto.datakey import TRAIL
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms
 from streamguard.store.audit import AuditRow
@@ -156,16 +157,40 @@ def test_another_key_in_place_of_the_trails(written, published):
     """A key that the owner took from elsewhere in the database signs nothing that was signed."""
     other = written.pinned("email")
     wrapped = written.store.keys.get(other.id).wrapped
-    execute(written, update(data_keys).where(data_keys.c.element == ELEMENT).values(wrapped=wrapped))
+    execute(written, update(data_keys).where(data_keys.c.element == TRAIL).values(wrapped=wrapped))
     fresh = Keyring(written.store, LocalKms([MASTER]))
     assert {code for code, _ in codes(fresh)} == {"head_forged"}
 
 
+def test_a_topic_without_a_head_of_the_trail_proves_nothing(written, published):
+    """Emptied, or not the trail's: then a trail that was cut off would seem whole."""
+    execute(written, delete(audit_entries).where(ENTRY.seq > 6), delete(audit_heads).where(HEAD.seq > 6))
+    elsewhere = Trail(Keyring(open_store("sqlite://"), LocalKms([MASTER])), others := Published())
+    elsewhere.record([EVENT])
+    for found, more in (([], []), ([None], []), (others.heads, [("published_unsigned", 1)])):
+        assert codes(written, found) == [*more, ("published_nothing", 1)]
+    assert codes(Keyring(open_store("sqlite://"), LocalKms([MASTER])), []) == []  # nothing was written yet
+
+
 def test_what_is_no_head_on_the_topic_is_left_out(written, published):
     forged = parse_head(format_head(published.heads[0]).replace(b'"seq":2', b'"seq":3'))
-    found = Verifier(written).verify([*published.heads, None, forged])
+    found = Verifier(written).verify([*published.heads, None])
     assert found.intact
+    assert (found.published, found.strange) == (6, 1)
+    found = Verifier(written).verify([*published.heads, None, forged])
+    assert found.flaws == [Flaw("published_unsigned", 3)]
     assert (found.published, found.strange) == (7, 2)
+
+
+def test_everything_removed_with_the_trails_key(written, published):
+    """Without the key no published head can be told from a forged one: that it is a head has to be enough."""
+    execute(written, delete(audit_entries), delete(audit_heads), delete(data_keys))
+    anew = Keyring(written.store, LocalKms([MASTER]))
+    assert codes(anew) == []
+    assert codes(anew, published.heads) == [("published_unsigned", 2)]
+    Trail(anew, published).record([EVENT])  # and the service begins another trail
+    assert codes(anew) == []
+    assert codes(anew, published.heads) == [("published_unsigned", 2)]
 
 
 @pytest.mark.parametrize(

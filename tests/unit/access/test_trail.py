@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamguard.access.audit import ELEMENT, Event, Limit, Trail, names, references, trail_keys, wait_for
+from streamguard.access.audit import Event, Limit, Trail, names, references, trail_keys, wait_for
 from streamguard.access.chain import FIRST, entry_hash
 from streamguard.access.errors import AuditUnavailableError, LimitExceeded
 from streamguard.access.verify import Verifier
+from streamguard.crypto.datakey import TRAIL
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms, generate
 from streamguard.errors import KeysUnavailableError
@@ -86,7 +87,7 @@ def test_nothing_is_written_for_nothing(trail, keyring):
 
 def test_heads_go_on_being_trusted_when_the_key_is_rotated(trail, keyring, published):
     trail.record([EVENT])
-    keyring.rotate(ELEMENT)
+    keyring.rotate(TRAIL)
     trail.record([EVENT])
     assert len(trail_keys(keyring)) == 2
     assert codes(keyring, published.heads) == []
@@ -107,7 +108,7 @@ def test_another_master_key_does_not_begin_a_trail(keyring):
     stranger = Keyring(keyring.store, LocalKms([generate()]))
     with pytest.raises(KeysUnavailableError):
         Trail(stranger).record([EVENT])
-    assert keyring.store.keys.pinned(ELEMENT) is None
+    assert keyring.store.keys.pinned(TRAIL) is None
     stranger.pinned("phone")  # it has keys of its own in this store: then it may
     Trail(stranger).record([EVENT])
 

@@ -4,6 +4,8 @@ import ipaddress
 import json
 import ssl
 from base64 import b64encode
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -22,7 +24,7 @@ from streamguard.access.records import reversible_fields
 from streamguard.access.reveal import Desk
 from streamguard.access.tokens import StaticToken, StaticTokens, generate, hash_of
 from streamguard.console import api
-from streamguard.console.api import FAILURES, FAILURES_PER, Failures, create_app
+from streamguard.console.api import FAILURES, FAILURES_PER, Failures, create_app, source_of
 from streamguard.console.server import Tls, config
 from streamguard.crypto.aead import GcmSealer
 from streamguard.crypto.keyring import Keyring
@@ -227,7 +229,82 @@ def test_an_address_whose_credentials_fail_has_to_wait(place, caller):
     answer = stranger.ask("x")
     failed(answer, 429, "failures")
     assert 0 < int(answer.headers["retry-after"]) <= FAILURES_PER + 1
-    assert len(place.entries()) == FAILURES
+    assert len(place.entries()) == FAILURES + 1
+    failed(stranger.ask("x"), 429, "failures")
+    failed(caller.ask("x"), 429, "failures")
+    assert place.entries()[FAILURES:] == [("nobody", None, 1, "throttled", "failures")]
+
+
+def test_many_at_once_are_turned_away_as_well(place, caller):
+    """Those that came before the others had failed are looked at only when it is their turn."""
+    with ThreadPoolExecutor(60) as pool:
+        statuses = list(pool.map(lambda _: Caller(caller.url, "x").ask("x").status_code, range(3 * FAILURES)))
+    assert set(statuses) == {401, 429}
+    kinds = Counter(decision for *_, decision, _ in place.entries())
+    under_way = 40  # threads
+    assert kinds["denied"] == statuses.count(401) <= FAILURES + under_way
+    assert kinds["throttled"] == 1
+
+
+def test_attempts_that_cannot_be_judged_are_bounded_too(tmp_path):
+    """While an issuer is away, whoever names it writes to the trail: he has to wait as others do."""
+    with running_issuer() as issuer:
+        issuer.away = True
+        place = Place(tmp_path, Authenticator(oidc(issuer)))
+        token = issuer.token(roles=["fraud"])
+        with served(place.app) as port:
+            caller = Caller(f"http://127.0.0.1:{port}", token)
+            for _ in range(FAILURES):
+                failed(caller.ask("x"), 503, "unavailable")
+            failed(caller.ask("x"), 429, "failures")
+    assert Counter(reason for *_, reason in place.entries()) == {
+        "issuer_unavailable": FAILURES,
+        "failures": 1,
+    }
+
+
+def test_attempts_that_were_turned_away_are_told_once_in_a_window():
+    now = [0.0]
+    failures = Failures(lambda: now[0])
+    for _ in range(FAILURES):
+        failures.add("a")
+    assert [failures.turned_away("a") for _ in range(5)] == [1, 0, 0, 0, 0]
+    now[0] += FAILURES_PER
+    assert [failures.turned_away("a") for _ in range(3)] == [5, 0, 0]
+    failures.untold("a", 5)  # the trail was away
+    assert [failures.turned_away("a") for _ in range(2)] == [8, 0]
+    assert failures.turned_away("b") == 1  # forgotten meanwhile, for many others came
+
+
+def test_the_trail_has_to_be_there_to_turn_somebody_away(place, caller, monkeypatch):
+    stranger = Caller(caller.url, generate())
+    for _ in range(FAILURES):
+        stranger.ask("x")
+    with monkeypatch.context() as away:
+        away.setattr(place.trail, "record", _away)
+        failed(stranger.ask("x"), 503, "unavailable")
+    failed(stranger.ask("x"), 429, "failures")
+    assert place.entries()[-1] == ("nobody", None, 2, "throttled", "failures")
+
+
+def _away(*_):
+    raise AuditUnavailableError("away")
+
+
+@pytest.mark.parametrize(
+    ("peer", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("testclient", "testclient"),
+    ],
+)
+def test_whose_failures_count_together(peer, source):
+    assert source_of(peer) == source
 
 
 def test_failures_are_forgotten():
@@ -436,6 +513,23 @@ def test_a_proxys_word_counts_from_its_address_alone(tmp_path, proxies, status):
             trust_env=False,
         )
     assert answer.status_code == status
+
+
+def test_of_two_subjects_none_is_believed(tmp_path):
+    """A proxy that adds its header to the client's own would let everybody choose who he is."""
+    trusted = Certificates(
+        subjects={"CN=support-ui": ("fraud",)}, header="x-client-subject", proxies=("127.0.0.0/8",)
+    )
+    place = Place(tmp_path, Authenticator(certificates=trusted.subjects), certificates=trusted)
+    with served(place.app) as port:
+        for second in ("CN=nobody", "CN=support-ui"):
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/v1/reveal",
+                json={"values": [{"token": "x"}]},
+                headers=[("X-Client-Subject", "CN=support-ui"), ("X-Client-Subject", second)],
+                trust_env=False,
+            )
+            failed(answer, 401, "credentials")
 
 
 def test_certificates_that_cannot_be_used(certificates, place):

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from streamguard.access.audit import Event, Trail
+from streamguard.crypto.datakey import TRAIL
 from streamguard.crypto.destruction import Outcome, destroy, to_destroy
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms, generate
@@ -82,6 +84,14 @@ def test_keys_that_find_people_are_not_destroyed(store, keyring):
     keyring.subjects.keys("customer", ["C1"])
     with pytest.raises(ConfigError, match="erasure"):
         to_destroy(store, element="subject:customer")
+
+
+def test_the_trails_key_is_not_destroyed(store, keyring):
+    Trail(keyring).record([Event("local:ada", "reveal", "revealed", "email", ("sg1.e.K.A",))])
+    pinned = keyring.pinned(TRAIL)
+    for which in ({"element": TRAIL}, {"key_id": pinned.id}):
+        with pytest.raises(ConfigError, match="audit trail"):
+            to_destroy(store, **which)
 
 
 def test_what_is_not_there_is_not_destroyed(store):

@@ -12,7 +12,7 @@ from streamguard.crypto.ff1 import FF1
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import KeyMissingError, TokenError
 from streamguard.transforms.base import Origin
-from streamguard.transforms.fpe import ALPHABETS
+from streamguard.transforms.fpe import ALPHABETS, Fpe
 from streamguard.transforms.luhn import completing, is_valid
 from tests.unit.transforms.support import KEYS, anything, applied, compiled, outputs
 
@@ -21,6 +21,37 @@ digits = st.text(string.digits, min_size=6, max_size=40)
 
 def back(transform, column, keyring=KEYS):
     return transform.reverse(column, [Origin(transform.key_id)] * len(column))
+
+
+def test_threads_that_reveal_under_different_keys_do_not_mix_them_up():
+    """FF1 would not notice: the value of one would be turned back with the key of the other."""
+    keyring = Keyring.in_memory()
+    transform = compiled("fpe", keyring=keyring)
+    (old,), before = outputs(transform, ["123456789"]), transform.key_id
+    keyring.rotate(transform.field.element)
+    (new,), after = outputs(transform, ["987654321"]), transform.key_id
+    assert before != after
+    assert back(transform, [old]) != ["123456789"]
+    interrupted = Interrupted(transform.options, transform.field, keyring)
+    interrupted.meanwhile = lambda: interrupted.reverse([old], [Origin(before)])
+    assert interrupted.reverse([new], [Origin(after)]) == ["987654321"]
+
+
+class Interrupted(Fpe):
+    """Where another thread comes in between, as soon as this one has its cipher."""
+
+    meanwhile = None
+
+    @property
+    def _cipher(self):
+        return self.kept
+
+    @_cipher.setter
+    def _cipher(self, cipher):
+        self.kept = cipher
+        if cipher is not None and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
 
 
 @given(st.lists(digits, max_size=6))

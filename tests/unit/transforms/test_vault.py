@@ -59,6 +59,19 @@ def statements_of(keyring):
     return said
 
 
+def test_what_no_token_can_be_does_not_reach_the_store(keyring, monkeypatch):
+    """PostgreSQL takes no NUL in a text: one such value would make the store seem away for all of the request."""
+    transform = compiled("vault", keyring=keyring)
+    (token,) = outputs(transform, ["ana"])
+    find, asked = keyring.store.vault.find, []
+    monkeypatch.setattr(
+        keyring.store.vault, "find", lambda element, texts: asked.extend(texts) or find(element, texts)
+    )
+    value, refused = back(transform, [token, token + "\0"])
+    assert (value, type(refused)) == ("ana", TokenError)
+    assert asked == [token]
+
+
 @given(st.lists(json_values | st.binary(), max_size=5), st.sampled_from(["random", "uuid"]))
 def test_every_value_comes_back_with_its_type(values, shape):
     transform = compiled("vault", {"shape": shape})
