@@ -14,13 +14,12 @@ def test_a_service_outlives_its_broker_and_repeats_nothing(second_kafka, tmp_pat
     site = Site(tmp_path / "service", second_kafka.bootstrap)
     site.create_topics()
     site.write(COUNT)
-    end = site.end()
     with site.folder.running("--processes", "2", "--slot", "patient") as service:
         children = service.children()
         for end_it in (second_kafka.stop, second_kafka.kill):
             begun = site.committed()
             until(lambda begun=begun: site.committed() > begun + 3_000, within=60, what=service.last_words)
-            assert site.committed() < end  # or it would strike when all is done
+            assert site.committed() < COUNT  # or it would strike when all is done
             end_it()
             until(lambda: service.get("/health/ready")[0] == 503, what=service.last_words)
             # Restarting it would help nobody: it is alive, and says what it waits for.
