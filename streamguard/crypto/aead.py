@@ -18,6 +18,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
+from streamguard.crypto.cache import Cache
 from streamguard.crypto.keyring import FOUND_FOR, DataKey, Keyring
 from streamguard.crypto.siv import Siv
 from streamguard.crypto.wire import (
@@ -34,6 +35,7 @@ from streamguard.errors import TokenError
 
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_INNER_MOST: Final = 10_000
 _DOES_NOT_OPEN: Final = "The token does not open: it was edited or cut, or moved from where it was made."
 
 
@@ -96,9 +98,7 @@ class SubjectSealer:
         self.key = key
         self._outer = AESGCM(key.subkey(self.kind)).encrypt
         self._aad = aad(self.kind, key.id, key.element)
-        self._clock = clock
-        self._inner: dict[str, _Inner] = {}
-        self._forget_at = 0.0
+        self._inner: Cache[str, _Inner] = Cache(FOUND_FOR, _INNER_MOST, clock)
 
     def seal(self, values: Sequence[Any], subjects: Sequence[DataKey], pad_to: int = 0) -> list[str]:
         """A column of values as tokens; `subjects` are their persons' keys. Otherwise as `GcmSealer.seal`."""
@@ -113,13 +113,11 @@ class SubjectSealer:
         return format_tokens(self.kind, self.key.id, payloads)
 
     def _under(self, subjects: Sequence[DataKey]) -> list[_Inner]:
-        if self._clock() >= self._forget_at:
-            self._inner.clear()
-            self._forget_at = self._clock() + FOUND_FOR
-        known = self._inner
+        known = self._inner.get_many({key.id for key in subjects})
         for key in subjects:
             if key.id not in known:
                 known[key.id] = _Inner(key, self.key.element)
+                self._inner.put(key.id, known[key.id])
         return [known[key.id] for key in subjects]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import string
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +12,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 TRAIL: Final = "audit:trail"
 """The element of the pinned key from which the audit trail's signing key and key of references are derived."""
+
+_ID_LETTERS: Final = string.ascii_letters + string.digits
+
+
+def new_id(length: int) -> str:
+    """A random id for a key: of 10 letters and digits there are 2^59, of 16 there are 2^95."""
+    return "".join(secrets.choice(_ID_LETTERS) for _ in range(length))
 
 
 @dataclass(frozen=True, slots=True)

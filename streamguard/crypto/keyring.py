@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import string
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from streamguard import logs
-from streamguard.crypto.datakey import DataKey
+from streamguard.crypto.cache import Cache
+from streamguard.crypto.datakey import DataKey, new_id
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
 from streamguard.crypto.kms.wrapped import master_of
@@ -48,7 +48,6 @@ _ASK_AGAIN_AFTER: Final = 30.0
 log = logs.get(__name__)
 
 _FOUND_MOST: Final = 10_000
-_ID_LETTERS: Final = string.ascii_letters + string.digits
 _ID_LENGTH: Final = 10
 
 
@@ -85,7 +84,7 @@ class Keyring:
         self._now = now
         self._leases: dict[tuple[object, ...], _Lease] = {}
         self._pinned: dict[str, DataKey] = {}
-        self._found: dict[str, tuple[float, DataKey]] = {}
+        self._found: Cache[str, DataKey] = Cache(FOUND_FOR, _FOUND_MOST, clock)
         self._confirmed_at = self._clock()
         self._confirm_at = self._confirmed_at + CONFIRMED_FOR
         self._confirming = threading.Lock()
@@ -133,12 +132,13 @@ class Keyring:
 
         Of several who rotate at once, one does. Raises `ConfigError` when nothing is pinned for the element.
         """
-        newest = before = self._store.keys.pinned(element)
-        if before is None or newest is None:
+        before = self._store.keys.pinned(element)
+        if before is None:
             raise ConfigError(
                 f"No key is pinned for the element '{element}'.",
                 "Keys for randomized encryption replace themselves; 'streamguard keys list' shows which are pinned.",
             )
+        newest = before
         while newest.version == before.version:
             self._try_mint(element, "deterministic", version=(before.version or 0) + 1)
             newest = self._store.keys.pinned(element) or before
@@ -167,9 +167,8 @@ class Keyring:
 
     def find(self, key_id: str) -> DataKey:
         """The key that a token names. Raises `KeyMissingError` when there is none, or when it was destroyed."""
-        clock = self._clock()
-        until, key = self._found.get(key_id, (0.0, None))
-        if key is not None and clock < until:
+        key = self._found.get(key_id)
+        if key is not None:
             return key
         row = self._store.keys.get(key_id)
         if row is None:
@@ -178,12 +177,10 @@ class Keyring:
                 "Name the store of the service that made the token.",
             )
         if row.wrapped is None:
-            self._found.pop(key_id, None)
+            self._found.pop(key_id)
             raise KeyMissingError("The key of a token was destroyed: its value cannot be revealed any more.")
         key = self._open(row, row.wrapped)
-        if len(self._found) >= _FOUND_MOST:
-            self._found.clear()
-        self._found[key_id] = (clock + FOUND_FOR, key)
+        self._found.put(key_id, key)
         return key
 
     def destroy(self, key_ids: Iterable[str]) -> list[str]:
@@ -275,7 +272,7 @@ class Keyring:
         if not gone:
             return
         for key_id in gone:
-            self._found.pop(key_id, None)
+            self._found.pop(key_id)
         for element, key in list(self._pinned.items()):
             if key.id in gone:
                 self._pinned.pop(element, None)
@@ -315,7 +312,7 @@ class Keyring:
         self, element: str, purpose: str, *, version: int | None = None, destroy_after: datetime | None = None
     ) -> DataKey | None:
         """A new key, stored; None when its id was taken, or when another process pinned this version first."""
-        key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+        key_id = new_id(_ID_LENGTH)
         key = DataKey(key_id, element, secrets.token_bytes(32))
         wrapped = self._kms.wrap(key.secret)
         row = KeyRow(

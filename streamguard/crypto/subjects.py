@@ -8,7 +8,6 @@ question to the KMS, and another master key wraps one key anew instead of millio
 from __future__ import annotations
 
 import secrets
-import string
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from streamguard.crypto.datakey import DataKey
+from streamguard.crypto.cache import Cache
+from streamguard.crypto.datakey import DataKey, new_id
 from streamguard.errors import KeyMissingError, KeysUnavailableError
 from streamguard.store.subjects import SubjectRow
 
@@ -32,13 +32,12 @@ CACHED_FOR: Final = 60.0
 """Seconds for which a subject's key stays in memory: how long one that is destroyed can still be used."""
 
 CACHED_MOST: Final = 50_000
-"""Subjects whose keys are in memory at most: about 20 MB. The next one lets all of them go."""
+"""Subjects whose keys are in memory at most: about 20 MB."""
 
 PREFIX: Final = "subject:"
 """How the elements of the pinned keys behind subjects begin."""
 
 _MASTER: Final = "key:"
-_ID_LETTERS: Final = string.ascii_letters + string.digits
 _ID_LENGTH: Final = 16  # 95 bits: there may be as many as there are people
 
 
@@ -87,11 +86,10 @@ class Subjects:
     ) -> None:
         self._keyring = keyring
         self._store = store
-        self._clock = clock
         self._now = now
         self._books: dict[str, _Book] = {}  # by the id of the pinned key
-        self._by_reference: dict[bytes, tuple[float, DataKey]] = {}
-        self._by_id: dict[str, tuple[float, DataKey]] = {}
+        self._by_reference: Cache[bytes, DataKey] = Cache(CACHED_FOR, CACHED_MOST, clock)
+        self._by_id: Cache[str, DataKey] = Cache(CACHED_FOR, CACHED_MOST, clock)
 
     def keys(self, element: str, subjects: Sequence[str]) -> list[DataKey]:
         """The key of each subject, in their order; made where there is none, and then on disk before it is returned.
@@ -101,17 +99,12 @@ class Subjects:
         """
         book = self._book(self._keyring.pinned(subject_element(element)))
         references = {subject: book.reference(subject) for subject in set(subjects)}
-        clock = self._clock()
-        keys = {
-            reference: cached[1]
-            for reference in references.values()
-            if (cached := self._by_reference.get(reference)) is not None and clock < cached[0]
-        }
+        keys = self._by_reference.get_many(references.values())
         wanted = [reference for reference in references.values() if reference not in keys]
         while wanted:
             rows = self._store.subjects.by_reference(wanted)
             for reference, row in rows.items():
-                keys[reference] = self._remember(row, self._open(row), clock)
+                keys[reference] = self._remember(row, self._open(row))
             wanted = [reference for reference in wanted if reference not in rows]
             if wanted:
                 self._store.subjects.add(self._mint(book, reference) for reference in wanted)
@@ -133,20 +126,14 @@ class Subjects:
 
     def find_many(self, key_ids: Iterable[str]) -> dict[str, DataKey]:
         """The keys with these ids; what is not there, or was destroyed, is left out. One query."""
-        clock = self._clock()
-        keys: dict[str, DataKey] = {}
-        wanted: list[str] = []
-        for key_id in set(key_ids):
-            until, key = self._by_id.get(key_id, (0.0, None))
-            if key is not None and clock < until:
-                keys[key_id] = key
-            else:
-                wanted.append(key_id)
+        asked = set(key_ids)
+        keys = self._by_id.get_many(asked)
+        wanted = asked - keys.keys()
         rows = self._store.subjects.by_id(wanted) if wanted else {}
         for row in rows.values():
             if row.wrapped is not None:
                 with suppress(KeyMissingError):  # what wraps it is gone, and so is it
-                    keys[row.id] = self._remember(row, self._open(row), clock)
+                    keys[row.id] = self._remember(row, self._open(row))
         return keys
 
     def references(self, element: str, subject: str) -> list[bytes]:
@@ -163,9 +150,9 @@ class Subjects:
         gone = set(references)
         destroyed = self._store.subjects.destroy(gone, self._now())
         for reference in gone:
-            self._by_reference.pop(reference, None)
+            self._by_reference.pop(reference)
         for key_id in destroyed:
-            self._by_id.pop(key_id, None)
+            self._by_id.pop(key_id)
         return len(destroyed)
 
     def _all_books(self, element: str) -> list[_Book]:
@@ -179,7 +166,7 @@ class Subjects:
         return book
 
     def _mint(self, book: _Book, reference: bytes) -> SubjectRow:
-        key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+        key_id = new_id(_ID_LENGTH)
         key = DataKey(key_id, book.pinned.element, secrets.token_bytes(32))
         return SubjectRow(
             key_id, reference, key.element, book.wrap(key), _MASTER + book.pinned.id, self._now()
@@ -197,12 +184,8 @@ class Subjects:
             ) from None
         return DataKey(row.id, row.element, secret)
 
-    def _remember(self, row: SubjectRow, key: DataKey, clock: float) -> DataKey:
-        if len(self._by_id) >= CACHED_MOST:
-            self._by_id.clear()
-            self._by_reference.clear()
-        cached = (clock + CACHED_FOR, key)
-        self._by_id[row.id] = cached
+    def _remember(self, row: SubjectRow, key: DataKey) -> DataKey:
+        self._by_id.put(row.id, key)
         if row.reference is not None:
-            self._by_reference[row.reference] = cached
+            self._by_reference.put(row.reference, key)
         return key

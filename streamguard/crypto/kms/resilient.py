@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from hashlib import sha256
 from typing import Final, Literal, Protocol, TypeVar
 
 from streamguard import logs
+from streamguard.crypto.cache import Cache
 from streamguard.crypto.kms.base import Kms
 from streamguard.errors import KeysUnavailableError
 
@@ -70,7 +70,8 @@ class ResilientKms:
         self._clock = clock
         self._sleep = sleep
         self._unanswered = threading.BoundedSemaphore(_MOST_UNANSWERED)
-        self._kept = _Kept(clock)
+        # By a digest of the wrapped form.
+        self._kept: Cache[bytes, bytes] = Cache(KEPT_FOR, KEPT_MOST, clock)
 
     @property
     def name(self) -> str:
@@ -83,12 +84,13 @@ class ResilientKms:
         return self._call("wrap", lambda: self._kms.wrap(secret))
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        secret = self._kept.get(wrapped)
+        name = sha256(wrapped).digest()
+        secret = self._kept.get(name)
         if secret is not None:
             self._observe(self._provider, "unwrap", "cached", 0.0)
             return secret
         secret = self._call("unwrap", lambda: self._kms.unwrap(wrapped))
-        self._kept.put(wrapped, secret)
+        self._kept.put(name, secret)
         return secret
 
     def health(self) -> None:
@@ -150,32 +152,3 @@ class ResilientKms:
             raise KeysUnavailableError(
                 f"The key service did not answer within {self._within:g} seconds.", "See that it works."
             ) from None
-
-
-class _Kept:
-    """Unwrapped keys, by a digest of their wrapped form, oldest first. None outlives its time by more than a call."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._secrets: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
-
-    def get(self, wrapped: bytes) -> bytes | None:
-        with self._lock:
-            self._drop_old()
-            _, secret = self._secrets.get(sha256(wrapped).digest(), (0.0, None))
-            return secret
-
-    def put(self, wrapped: bytes, secret: bytes) -> None:
-        with self._lock:
-            self._drop_old()
-            name = sha256(wrapped).digest()
-            self._secrets.pop(name, None)
-            if len(self._secrets) >= KEPT_MOST:
-                self._secrets.popitem(last=False)
-            self._secrets[name] = (self._clock() + KEPT_FOR, secret)
-
-    def _drop_old(self) -> None:
-        now = self._clock()
-        while self._secrets and next(iter(self._secrets.values()))[0] <= now:
-            self._secrets.popitem(last=False)

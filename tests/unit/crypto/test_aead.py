@@ -246,7 +246,7 @@ def test_a_key_that_is_given_to_another_element_opens_nothing(keyring, sealer):
     (token,) = sealer(keyring).seal(["ana"])
     key = keyring.find(parse_token(token).key_id)
     moved = DataKey(key.id, "phone", key.secret)
-    keyring._found[key.id] = (float("inf"), moved)
+    keyring._found.put(key.id, moved)
     with pytest.raises(TokenError):
         open_token(token, keyring)
 
@@ -333,7 +333,7 @@ def test_persons_keys_leave_the_sealer_after_a_minute(keyring):
     assert len(sealer._inner) == 2
     clock[0] = 60.0
     sealer.seal(["a"], keys[:1])
-    assert list(sealer._inner) == [keys[0].id]
+    assert list(sealer._inner._kept) == [keys[0].id]
 
 
 # -- what else is refused --------------------------------------------------------------------------------------------

@@ -409,7 +409,7 @@ def test_find_asks_once_a_minute(keyring, another, kms, clock):
 
 
 def test_found_keys_do_not_pile_up(keyring, another, monkeypatch):
-    monkeypatch.setattr(module, "_FOUND_MOST", 10)
+    monkeypatch.setattr(another._found, "most", 10)
     for number in range(35):
         another.find(keyring.pinned(f"element{number}").id)
     assert len(another._found) <= 10

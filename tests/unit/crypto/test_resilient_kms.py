@@ -174,11 +174,11 @@ def test_kept_keys_are_dropped_and_not_only_passed_over():
     kms.unwrap(first)
     clock.now += KEPT_FOR
     kms.unwrap(second)
-    assert len(kms._kept._secrets) == 1
+    assert len(kms._kept) == 1
 
 
 def test_only_so_many_are_kept():
     kms = resilient_around(Weather(), clock=Clock())
     wrapped = [kms.wrap(number.to_bytes(32)) for number in range(KEPT_MOST + 10)]
     assert [kms.unwrap(each) for each in wrapped] == [number.to_bytes(32) for number in range(len(wrapped))]
-    assert len(kms._kept._secrets) == KEPT_MOST
+    assert len(kms._kept) == KEPT_MOST

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from streamguard.crypto import subjects as module
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import KeyMissingError, KeysUnavailableError
 from streamguard.store.store import open_store
@@ -174,7 +173,8 @@ def test_a_key_that_was_moved_to_another_person_does_not_open(keyring, another, 
 
 
 def test_the_cache_is_bounded(keyring, monkeypatch):
-    monkeypatch.setattr(module, "CACHED_MOST", 30)
+    monkeypatch.setattr(keyring.subjects._by_id, "most", 30)
+    monkeypatch.setattr(keyring.subjects._by_reference, "most", 30)
     keys = keyring.subjects.keys("customer", PEOPLE)
     assert len(keyring.subjects._by_id) <= 30
     assert len(keyring.subjects._by_reference) <= 30

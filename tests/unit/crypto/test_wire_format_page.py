@@ -66,8 +66,8 @@ def test_tokens_of_the_worked_example(key):
     found = rows()
     assert len(found) == 6
     keyring = Keyring.in_memory()
-    keyring.subjects._by_id[person().id] = (float("inf"), person())
-    keyring._found[key.id] = (float("inf"), key)
+    keyring.subjects._by_id.put(person().id, person())
+    keyring._found.put(key.id, key)
     for text, padding, plaintext, token in found:
         value = json.loads(text)
         plain = wire.encode_value(value)
