@@ -80,15 +80,9 @@ class Site:
         self, slot: str = "0", *, permanent: bool = False, guard: Guard | None = None
     ) -> Iterator[Lane]:
         """A lane that has its partitions, stopped afterwards."""
-        lane = self.lane(slot, permanent=permanent, guard=guard)
-        lane.start()
-        try:
+        with at_work(self.lane(slot, permanent=permanent, guard=guard)) as lane:
             until(lambda: lane.state != "starting", what="the lane gets partitions")
             yield lane
-        finally:
-            print(f"lane {slot}: {lane.state} {lane.reason} {lane.error or ''}")  # noqa: T201 - shown when a test fails
-            lane.stop()
-            assert lane.join(15), "the lane did not stop"
 
     def send(self, values: Sequence[bytes | None], *, partitions: int = 1, **more: Any) -> None:
         """Produce values in turn over the partitions; key ``k<number>`` unless given."""
@@ -110,6 +104,18 @@ class Site:
             return [-1] * partitions
         finally:
             consumer.close()
+
+
+@contextmanager
+def at_work(lane: Lane) -> Iterator[Lane]:
+    """A lane that is started, and stopped afterwards."""
+    lane.start()
+    try:
+        yield lane
+    finally:
+        print(f"lane {lane.slot.name}: {lane.state} {lane.reason} {lane.error or ''}")  # noqa: T201 - shown when a test fails
+        lane.stop()
+        assert lane.join(15), "the lane did not stop"
 
 
 @contextmanager
@@ -182,8 +188,18 @@ def assert_exactly_once(
     site: Site, count: int, *, partitions: int, bad: int = 0, within: float = 60.0
 ) -> None:
     """Each of the `count` inputs is on one of the outputs, once, and in order within its partition."""
-    clean = read(site.kafka, site.clean, at_least=count - bad, within=within)
-    violations = read(site.kafka, site.violations, at_least=bad, within=within)
+    expected = {(n % partitions, n // partitions) for n in range(count)}
+    try:
+        clean = read(site.kafka, site.clean, at_least=count - bad, within=within)
+        violations = read(site.kafka, site.violations, at_least=bad, within=within)
+    except AssertionError as short:
+        there = [
+            source for topic in (site.clean, site.violations) for source in sources(read(site.kafka, topic))
+        ]
+        raise AssertionError(
+            f"{short}; {len(there)} in all, {len(set(there))} different, missing {sorted(expected - set(there))[:20]}, "
+            f"committed {site.committed(partitions)}"
+        ) from None
     assert (len(clean), len(violations)) == (count - bad, bad), (
         f"{len(clean)} clean, {len(violations)} violations"
     )
@@ -192,7 +208,6 @@ def assert_exactly_once(
         for partition, offset in sources(outputs):
             by_partition.setdefault(partition, []).append(offset)
         assert all(offsets == sorted(offsets) for offsets in by_partition.values())
-    expected = {(n % partitions, n // partitions) for n in range(count)}
     found = sources(clean) + sources(violations)
     assert len(found) == len(set(found))
     assert set(found) == expected

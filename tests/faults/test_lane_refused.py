@@ -8,7 +8,7 @@ import pytest
 
 from streamguard.streams.lane import Lane
 from streamguard.streams.topics import TopicSettings
-from tests.lanes import Site, assert_exactly_once, configure, document, open_site, read, until
+from tests.lanes import Site, assert_exactly_once, at_work, configure, document, open_site, read, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -113,13 +113,8 @@ def test_a_record_that_only_the_broker_knows_to_refuse_is_found_by_bisection(kaf
     with open_site(kafka, policy={"delivery": delivery}) as site:
         configure(kafka, site.clean, max_message_bytes="10000")
         site.send([document(n, note=LARGE) if n in guilty else document(n) for n in range(1000)])
-        lane = unaware(site.lane())
-        lane.start()
-        try:
-            until(lambda: site.committed(1) == [1000], within=60, what=lane.reason)
-        finally:
-            lane.stop()
-            assert lane.join(15)
+        with at_work(unaware(site.lane())):
+            until(lambda: site.committed(1) == [1000], within=60)
         violations = [json.loads(record.value()) for record in read(kafka, site.violations, at_least=3)]
         clean = {json.loads(record.value())["n"] for record in read(kafka, site.clean)}
         if delivery == "exactly_once":
@@ -139,12 +134,8 @@ def test_bisection_over_several_partitions_and_kinds_of_refusal(kafka: str):
         lane = unaware(site.lane())
         lane._clean = TopicSettings(partitions=3, after_max_ms=2**62)
         lane._violations = TopicSettings(partitions=3)
-        lane.start()
-        try:
+        with at_work(lane):
             assert_exactly_once(site, 600, partitions=3, bad=3)
-        finally:
-            lane.stop()
-            assert lane.join(15)
         assert codes(site, 3) == ["produce.timestamp"] * 3
 
 
@@ -152,16 +143,11 @@ def test_a_violation_that_is_refused_goes_without_the_original_and_then_stops_th
     with open_site(kafka) as site:
         site.send([b'{"n": "' + b"x" * 3_000 + b'"}'])
         configure(kafka, site.violations, max_message_bytes="3000")
-        lane = unaware(site.lane())
-        lane.start()
-        try:
+        with at_work(unaware(site.lane())) as lane:
             (violation,) = read(kafka, site.violations, at_least=1)
             assert json.loads(violation.value())["original"] == "omitted"
             configure(kafka, site.violations, max_message_bytes="100")
             site.send([b"{"])
             until(lambda: lane.state == "failed")
-        finally:
-            lane.stop()
-            assert lane.join(15)
         assert "refuses even the shortest violation" in str(lane.error)
         assert site.committed(1) == [1]
