@@ -53,15 +53,18 @@ class Siv:
             return [self._one.encrypt(value, self._associated) for value in values]
         lengths = np.fromiter(map(len, values), np.intp, len(values))
         blocks = np.maximum(1, -(-lengths // _BLOCK))
+        groups = np.unique(blocks).tolist()
+        if len(groups) == 1:
+            return self._seal_alike(values, lengths, groups[0])
         sealed: list[bytes] = [b""] * len(values)
-        for count in np.unique(blocks).tolist():
+        for count in groups:
             rows = np.flatnonzero(blocks == count)
             some = [values[row] for row in rows.tolist()]
             for row, payload in zip(rows.tolist(), self._seal_alike(some, lengths[rows], count), strict=True):
                 sealed[row] = payload
         return sealed
 
-    def _seal_alike(self, values: list[bytes], lengths: NDArray[np.intp], count: int) -> list[bytes]:
+    def _seal_alike(self, values: Sequence[bytes], lengths: NDArray[np.intp], count: int) -> list[bytes]:
         """Seal values that fill `count` blocks, the last of them perhaps in part."""
         width = count * _BLOCK
         joined = b"".join([value.ljust(width, b"\0") for value in values])

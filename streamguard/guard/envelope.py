@@ -73,11 +73,13 @@ class Envelope:
         return keys
 
     def _headers(self, batch: Batch) -> list[Headers]:
-        source, same = batch.topic.encode() + b"/%d/%d", [self.provenance]
-        if batch.key_ids:
-            same.append(("sg-keys", format_key_ids(batch.key_ids)))
+        source, policy = batch.topic.encode() + b"/%d/%d", self.provenance
         places = zip(batch.partitions, batch.offsets, strict=True)
-        ours: list[Headers] = [[("sg-source", source % place), *same] for place in places]
+        ours: list[Headers] = [[("sg-source", source % place), policy] for place in places]
+        if batch.key_ids:
+            key_ids = ("sg-keys", format_key_ids(batch.key_ids))
+            for headers in ours:
+                headers.append(key_ids)
         if self.names == frozenset() or not any(batch.headers):
             return ours
         return [

@@ -27,7 +27,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from operator import methodcaller
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal
 
@@ -75,7 +74,8 @@ _EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits t
 
 HEADERS: Final = Finding("decode.headers", "decode", "the name of a header is not UTF-8")
 _UNREADABLE: Final[Headers] = []
-_ask_headers: Final = methodcaller("headers")
+# Its annotations allow for messages that are none. A column by the method of the class costs a third of a call each.
+_Message: Final[Any] = Message
 
 _log = logs.get(__name__)
 
@@ -399,12 +399,12 @@ class Lane:
             return None
         return Batch(
             self.policy.topic,
-            [message.value() for message in messages],
-            keys=[message.key() for message in messages],
+            list(map(_Message.value, messages)),
+            keys=list(map(_Message.key, messages)),
             headers=_headers(messages),
-            timestamps=[message.timestamp()[1] for message in messages],
-            partitions=[message.partition() for message in messages],
-            offsets=[message.offset() for message in messages],
+            timestamps=[moment for _, moment in map(_Message.timestamp, messages)],
+            partitions=list(map(_Message.partition, messages)),
+            offsets=list(map(_Message.offset, messages)),
         )
 
     def _consume(self) -> list[Any]:
@@ -820,7 +820,7 @@ def _headers(messages: list[Message]) -> list[Headers | None]:
     second time, the message gives the list with the hole and no error, so nobody asks twice.
     """
     found: list[Headers | None] = []
-    asked = map(_ask_headers, messages)
+    asked = map(_Message.headers, messages)
     while len(found) < len(messages):
         try:
             found.extend(asked)

@@ -10,6 +10,7 @@ import pydantic
 from streamguard.crypto.keyring import Keyring
 from streamguard.transforms.base import DOMAIN, WRITABLE, Field, Options, Reject, Transform
 
+_TEXTS: Final = frozenset({str})
 _MAX_LAYOUTS: Final = 4096
 """How many layouts a mask remembers. Cards and phone numbers have a handful; free text may have any number."""
 
@@ -90,17 +91,23 @@ class Mask(Transform[MaskOptions]):
 
     def apply(self, values: list[Any], reject: Reject) -> list[Any]:
         """The masked texts; anything but text and integers is rejected."""
-        cuts, table = self._cuts, self._table
-        masked: list[Any] = []
+        texts = values if set(map(type, values)) <= _TEXTS else self._texts(values, reject)
+        table = self._table
+        layouts = [text.translate(table) for text in texts] if table else map(len, texts)
+        return [
+            text[:head] + middle + text[tail:]
+            for text, (head, middle, tail) in zip(texts, map(self._cuts.__getitem__, layouts), strict=True)
+        ]
+
+    def _texts(self, values: list[Any], reject: Reject) -> list[str]:
+        """Texts and integers as texts; anything else is rejected, and an empty text."""
+        texts = []
         for index, value in enumerate(values):
-            if type(value) is str:
-                text = value
-            elif type(value) is int and value.bit_length() <= 64:
-                text = str(value)
+            if type(value) is int and value.bit_length() <= 64:
+                texts.append(str(value))
+            elif type(value) is str:
+                texts.append(value)
             else:
                 reject(index, DOMAIN)
-                masked.append(None)
-                continue
-            head, middle, tail = cuts[text.translate(table) if table else len(text)]
-            masked.append(text[:head] + middle + text[tail:])
-        return masked
+                texts.append("")
+        return texts
