@@ -75,7 +75,7 @@ class Form(ABC):
     @property
     @abstractmethod
     def leaves(self) -> tuple[Leaf, ...]:
-        """Every leaf that the schema declares, in the schema's order. Tags hold for everything below where they stand."""
+        """Every leaf that the schema declares, in its order. Tags hold for everything below where they stand."""
 
     @property
     @abstractmethod
