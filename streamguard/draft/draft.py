@@ -63,7 +63,7 @@ def draft(
     schema = None if form is not None else schema_of(shape_of(evidence.documents))
     leaves = form.leaves if form is not None else leaves_of(schema or {})
     passes = form.passes if form is not None else Schema(schema or {}).is_valid
-    if not leaves:
+    if not leaves or not all(leaf.path.segments for leaf in leaves):
         raise ConfigError("The records have no fields.", "Look at records that have some.")
 
     seen: dict[Path, Values] = {}

@@ -9,7 +9,7 @@ from typing import Final
 
 from streamguard.draft import kinds
 from streamguard.draft.kinds import Confidence, Kind
-from streamguard.draft.words import ABOUT, ALONE, CONTENTS, IDS, MEANINGS, NAMES, PERSONS, THINGS
+from streamguard.draft.words import ABOUT, ALONE, CONTENTS, IDS, MEANINGS, NAMES, PERSONS, THINGS, Meaning
 from streamguard.policy.paths import Path
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+")
@@ -52,6 +52,16 @@ def named(path: Path) -> Named | None:
     return None
 
 
+def _meaning(word: str) -> Meaning | None:
+    """What a word means, or its singular."""
+    for ending in ("", "s", "es"):
+        if len(word) >= 4 * len(ending) and word.endswith(ending):
+            meaning = MEANINGS.get(word.removesuffix(ending))
+            if meaning is not None:
+                return meaning
+    return None
+
+
 def _ends_with_meaning(words: list[str]) -> bool:
     return any("".join(words[start:]) in MEANINGS for start in range(len(words)))
 
@@ -74,7 +84,7 @@ def _as_one(words: list[str], above: list[list[str]]) -> Named | None:
         around = above[-1][-1]
         readings += [[*words, around]] if words[-1] in NAMES else [[around, *words], [*words, around]]
     for reading in readings:
-        if (meaning := MEANINGS.get("".join(reading))) is not None:
+        if (meaning := _meaning("".join(reading))) is not None:
             return Named(*meaning, " ".join(reading))
     return None
 
@@ -115,7 +125,7 @@ def _by_meaning(words: list[str]) -> Named | None:
     for length in range(min(_LONGEST, len(words)), 0, -1):
         for start in range(len(words) - length, -1, -1):
             run = words[start : start + length]
-            if (meaning := MEANINGS.get("".join(run))) is not None:
+            if (meaning := _meaning("".join(run))) is not None:
                 return Named(*meaning, " ".join(run))
     return None
 

@@ -29,7 +29,8 @@ _CONFORMS: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 # A name is data when it holds a number that somebody was given, a date, a digest, or what the last look knows.
 _DATA_IN_NAMES: Final = re.compile(
-    r"[0-9]{6}|[0-9]{4}-[0-9]{2}-[0-9]{2}|(?=[0-9a-f-]*[0-9])[0-9a-f-]{16}|[\x00-\x1f\x7f]", re.IGNORECASE
+    r"[0-9]{6}|[0-9]{4}-[0-9]{2}-[0-9]{2}|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?=[0-9a-f-]*[0-9])[0-9a-f-]{16}|[\x00-\x1f\x7f]",
+    re.IGNORECASE,
 )
 _LONGEST_NAME: Final = 100
 _MANY_NAMES: Final = 20

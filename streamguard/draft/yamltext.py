@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-_PLAIN: Final = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_/-]|\[\*\]|\.(?=[A-Za-z0-9_*]))*")
+_PLAIN: Final = re.compile(r"[A-Za-z_$](?:[A-Za-z0-9_/-]|\[\*\]|\.\*|\.(?=[A-Za-z0-9_]))*")
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z_$](?:[A-Za-z0-9_./@$ -]*[A-Za-z0-9_./@$-])?")
 _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
