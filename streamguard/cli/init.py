@@ -73,9 +73,9 @@ def init(
 
       streamguard init orders.ndjson --folder drafts
 
-      streamguard init orders.ndjson --name orders --force --json
+      streamguard init orders.ndjson --folder drafts --force --json
 
-      streamguard init --topic orders --bootstrap-servers localhost:9092 --folder drafts --name from-topic
+      streamguard init --topic orders -c streamguard.yaml --folder drafts --name from-topic
     """
     from streamguard.cli import init_sources
     from streamguard.draft.prove import Files, refuse_existing
