@@ -18,7 +18,9 @@ from benchmarks.series import columns
 from streamguard.crypto.keyring import Keyring
 from streamguard.formats.json_schema import Schema
 from streamguard.guard.batch import Batch
-from streamguard.guard.guard import SLICE, Guard, Stage, build
+from streamguard.guard.corridor import Stage
+from streamguard.guard.fields import build
+from streamguard.guard.guard import SLICE, Guard
 from streamguard.guard.protect import Protect
 from streamguard.policy.models import Rule
 from streamguard.policy.paths import parse_path
@@ -130,7 +132,7 @@ def _parts(stage: Stage) -> Iterator[tuple[str, Callable[[Batch], None]]]:
     if not isinstance(stage, Protect):
         yield type(stage).__name__.lower(), stage.apply
         return
-    for columns_, transform, path in stage.steps:
+    for path, columns_, transform, *_ in stage.steps:
         yield f"protect {path} ({transform.verb})", Protect({columns_.path: transform}).apply
 
 

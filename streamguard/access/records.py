@@ -16,10 +16,10 @@ from streamguard.access.reveal import Answer, Desk, Request
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.wire import parse_key_ids
 from streamguard.errors import TokenError
-from streamguard.formats.json_schema import Schema
+from streamguard.formats.open import declared_form
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.columns import Column, Columns
-from streamguard.guard.guard import build, leaf_at
+from streamguard.guard.corridor import transforms_of
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.paths import parse_path
 from streamguard.transforms.base import Origin, Transform
@@ -54,13 +54,8 @@ class Fault:
 
 def reversible_fields(loaded: LoadedPolicy, keyring: Keyring) -> dict[str, Transform[Any]]:
     """The fields of a policy whose values can be had back, by path."""
-    policy = loaded.policy
-    leaves = Schema(loaded.schema).leaves if loaded.schema is not None else ()
-    built = {
-        path: build(policy, rule, path, keyring, leaf_at(leaves, parse_path(path)))
-        for path, rule in policy.fields.items()
-    }
-    return {path: transform for path, transform in built.items() if transform.reversible}
+    transforms = transforms_of(loaded.policy, declared_form(loaded).leaves, keyring)
+    return {str(path): transform for path, transform in transforms.items() if transform.reversible}
 
 
 class Records:
