@@ -36,8 +36,8 @@ class ConfigError(StreamGuardError):
 class UnavailableError(StreamGuardError):
     """Something that a record needs cannot be had *now*. A lane pauses and retries; nothing passes meanwhile.
 
-    `reason` is what the lane says meanwhile. `lasts` when a person has to act first, so that asking again at once is of
-    no use.
+    `reason` names what is away in logs and metrics. `lasts` when a person has to act first, so that asking again at
+    once is of no use.
     """
 
     reason: ClassVar[str]
@@ -48,19 +48,19 @@ class UnavailableError(StreamGuardError):
 
 
 class KeysUnavailableError(UnavailableError):
-    """The KMS or the store cannot serve a key."""
+    """The KMS or the store cannot serve a key now."""
 
     reason = "keys_unavailable"
 
 
 class RegistryUnavailableError(UnavailableError):
-    """The Schema Registry does not answer, or not to us."""
+    """The Schema Registry cannot be asked now."""
 
     reason = "registry_unavailable"
 
 
 class SchemaMissingError(StreamGuardError):
-    """The Schema Registry has no schema of the id that a record names."""
+    """The Schema Registry has no schema of this id: the fault of the record that names it, and not of the moment."""
 
 
 class KeyMissingError(StreamGuardError):

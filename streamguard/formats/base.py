@@ -78,6 +78,12 @@ class Form(ABC):
     declares: bool = True
     """Whether there is a schema at all."""
 
+    record_name: str = ""
+    """The full name of what the schema describes, where a format gives it one."""
+
+    message: tuple[int, ...] | None = None
+    """Which message of its schema a value is, in Protobuf: the path of indexes from the outermost one inwards."""
+
     @property
     @abstractmethod
     def leaves(self) -> tuple[Leaf, ...]:
