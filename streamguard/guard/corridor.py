@@ -88,7 +88,9 @@ class Bare:
 def out_form(policy: Policy, form: Form, keyring: Keyring) -> Form:
     """The form of what leaves. Raises ConfigError where that cannot be described."""
     protected = transforms_of(policy, form.leaves, keyring)
-    return form.changed({path: change_of(transform) for path, transform in protected.items()})
+    return form.changed(
+        {path: change_of(transform) for path, transform in protected.items() if _has(form, path)}
+    )
 
 
 def change_of(transform: Transform[Any]) -> Change:
@@ -115,8 +117,9 @@ def _compile(policy: Policy, form: Form, keyring: Keyring, out: Form, frame: Fra
     coerced = any("coerce" in step for steps in policy.clean.values() for step in steps)
 
     stages: list[Stage] = [Decode(form, max_bytes=policy.value.max_bytes, vouched=vouched and not coerced)]
-    if policy.clean:
-        stages.append(Clean(policy.clean, {leaf.path: leaf.types for leaf in leaves}))
+    steps = {text: steps for text, steps in policy.clean.items() if _has(form, parse_path(text))}
+    if steps:
+        stages.append(Clean(steps, {leaf.path: leaf.types for leaf in leaves}))
     if policy.undeclared == "drop":
         stages.append(Declared(fields, kept, policy.undeclared))
     if form.declares:
@@ -136,6 +139,11 @@ def _compile(policy: Policy, form: Form, keyring: Keyring, out: Form, frame: Fra
         )
     stages += [Encode(out, frame.prefix), _envelope(policy, keyring, frame)]
     return stages
+
+
+def _has(form: Form, path: Path) -> bool:
+    """Whether the schema has such a place; without one, any may be there. A policy is for all of its versions."""
+    return not form.declares or any(path.covers(leaf.path) for leaf in form.leaves)
 
 
 def _inspected(policy: Policy, kept: list[Path], form: Form) -> list[Path]:

@@ -28,11 +28,17 @@ from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import RegistryUse
 from streamguard.policy.problems import Problem, errors
 
-UNKNOWN: Final = Finding("decode.schema", "decode", "the registry has no schema of the id that the record names")
-OTHER: Final = Finding("decode.schema", "decode", "the record's schema is of another format than the policy's")
+UNKNOWN: Final = Finding(
+    "decode.schema", "decode", "the registry has no schema of the id that the record names"
+)
+OTHER: Final = Finding(
+    "decode.schema", "decode", "the record's schema is of another format than the policy's"
+)
 BROKEN: Final = Finding("decode.schema", "decode", "the record's schema cannot be compiled")
 INCOMPATIBLE: Final = Finding(
-    "schema.incompatible", "decode", "the protected form of the record's schema does not follow the clean subject's"
+    "schema.incompatible",
+    "decode",
+    "the protected form of the record's schema does not follow the clean subject's",
 )
 MOST: Final = 1_000
 """Schemas whose corridors are kept; the next one lets all of them go."""
@@ -67,20 +73,14 @@ class RegisteredCorridors:
                 groups.setdefault(frame, []).append(row)
         return [(some, self._corridor(frame)) for frame, some in groups.items()]
 
-    def _read(self, batch: Batch, rows: list[int]) -> list[framing.Frame | Fault]:
+    def _read(self, batch: Batch, rows: list[int]) -> framing.Frames:
         """The frames of some rows; their payloads are put in place."""
         values = [batch.values[row] or b"" for row in rows]
-        if self._use.framing == "header":
-            return framing.read_headers(
-                [_header(batch.headers[row]) for row in rows], message=self._message
-            )
-        frames, payloads = framing.read_prefix(values, message=self._message)
-        if len(rows) == len(batch.values):
-            batch.payloads = list(payloads)
-        else:
-            batch.payloads = list(batch.values)
-            for row, payload in zip(rows, payloads, strict=True):
-                batch.payloads[row] = payload
+        headers = [batch.headers[row] for row in rows]
+        frames, payloads = framing.read(values, headers, framing.VALUE_HEADER, message=self._message)
+        batch.payloads = list(batch.values)
+        for row, payload in zip(rows, payloads, strict=True):
+            batch.payloads[row] = payload
         return frames
 
     def _corridor(self, frame: framing.Frame) -> Corridor | Finding:
@@ -95,7 +95,9 @@ class RegisteredCorridors:
             self._known.clear()
         corridor = self._known[frame] = self._compiled(registered, frame)
         if isinstance(corridor, Finding):
-            _log.warning("schema.refused", policy=self._loaded.policy.name, code=corridor.code, path=corridor.path)
+            _log.warning(
+                "schema.refused", policy=self._loaded.policy.name, code=corridor.code, path=corridor.path
+            )
         else:
             _log.info("schema.compiled", policy=self._loaded.policy.name, schema=str(frame.schema))
         return corridor
@@ -106,9 +108,8 @@ class RegisteredCorridors:
             return OTHER
         try:
             form = form_of_registered(self._loaded, self._registry, registered, frame.message)
-            refusal = _refusal(check_against(self._loaded, form))
-            if refusal is not None:
-                return refusal
+            if problems := refusals(self._loaded, form):
+                return Finding(f"schema.{problems[0].code}", "decode", problems[0].message)
             out = out_form(policy, form, self._keyring)
         except (ConfigError, SchemaMissingError):
             return BROKEN
@@ -149,7 +150,8 @@ def clean_schema(
     subject = subject_name(strategy, policy.clean_topic, out.record_name)
     if out is form:
         return subject, registered.kind, registered.text, registered.references
-    return subject, registered.kind, out.text, ()
+    # Without its topic, the record's name is the subject of the producers' own schema.
+    return f"{subject}.clean" if strategy == "record" else subject, registered.kind, out.text, ()
 
 
 def _parsed(text: str) -> Any:
@@ -159,19 +161,10 @@ def _parsed(text: str) -> Any:
         raise ConfigError("A registered schema is not JSON.") from None
 
 
-def _refusal(problems: list[Problem]) -> Finding | None:
-    """Why records of a schema cannot be guarded by this policy, if they cannot."""
-    found = next((problem for problem in errors(problems) if problem.code not in _HARMLESS), None)
-    return None if found is None else Finding(f"schema.{found.code}", "decode", found.message)
+def refusals(loaded: LoadedPolicy, form: Form) -> list[Problem]:
+    """Why records of a schema cannot be guarded by this policy; empty when they can."""
+    return [problem for problem in errors(check_against(loaded, form)) if problem.code not in _HARMLESS]
 
 
 def _fault(fault: Fault) -> Finding:
     return Finding("decode.frame", "decode", f"the value {fault.value}")
-
-
-def _header(headers: Any) -> bytes:
-    """What the schema's header holds; nothing where there is none."""
-    found = dict(headers or ())
-    return found.get(framing.VALUE_HEADER) or b""
-
-
