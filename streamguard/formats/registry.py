@@ -146,6 +146,10 @@ class Registry:
         """Raises `RegistryUnavailableError` unless a registry answers now, and lets us in."""
         self._call("health", self._client.health)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def _may_exist(self, schema_id: int | UUID) -> bool:
         if isinstance(schema_id, int) and schema_id > _LARGEST_ID:
             return False

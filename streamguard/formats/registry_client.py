@@ -68,6 +68,10 @@ class Client:
         found = _ask(lambda: self._client.get_schema_by_guid(str(schema_id)), None)
         return found and _registered(found, guid=schema_id)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def version(self, subject: str, version: int | Literal["latest"]) -> Registered | None:
         """One version of a subject; None when there is no such one."""
         found = _ask(lambda: self._client.get_version(subject, version), _NO_SUBJECT)
