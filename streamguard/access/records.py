@@ -16,6 +16,7 @@ from streamguard.access.reveal import Answer, Desk, Request
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.wire import parse_key_ids
 from streamguard.errors import TokenError
+from streamguard.formats.base import Form
 from streamguard.formats.open import declared_form
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.columns import Column, Columns
@@ -52,22 +53,30 @@ class Fault:
     answer: Answer
 
 
-def reversible_fields(loaded: LoadedPolicy, keyring: Keyring) -> dict[str, Transform[Any]]:
-    """The fields of a policy whose values can be had back, by path."""
-    transforms = transforms_of(loaded.policy, declared_form(loaded).leaves, keyring)
+def reversible_fields(
+    loaded: LoadedPolicy, keyring: Keyring, form: Form | None = None
+) -> dict[str, Transform[Any]]:
+    """The fields of a policy whose values can be had back, by path. `form` is the source's, if not as in its file."""
+    leaves = (form or declared_form(loaded)).leaves
+    transforms = transforms_of(loaded.policy, leaves, keyring)
     return {str(path): transform for path, transform in transforms.items() if transform.reversible}
 
 
 class Records:
-    """The records of one policy. `any_version` takes records that another version of the policy has written."""
+    """The records of one policy. `any_version` takes records that another version of the policy has written.
 
-    def __init__(self, loaded: LoadedPolicy, desk: Desk, *, any_version: bool = False) -> None:
+    `form` is the source's, if not as in its schema's file: its tags say which fields are protected, too.
+    """
+
+    def __init__(
+        self, loaded: LoadedPolicy, desk: Desk, *, any_version: bool = False, form: Form | None = None
+    ) -> None:
         self._desk = desk
         policy = self._policy = loaded.policy
         self._version = None if any_version else f"{policy.name}@{policy.version}".encode()
         self._fields = [
             (path, Columns(parse_path(path), "reveal"), transform)
-            for path, transform in reversible_fields(loaded, desk.keyring).items()
+            for path, transform in reversible_fields(loaded, desk.keyring, form).items()
         ]
 
     def reveal(

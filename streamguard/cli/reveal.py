@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from streamguard.access.principal import Principal
+    from streamguard.access.reading import Documents
     from streamguard.access.records import Fault, Record, Records
     from streamguard.access.reveal import Answer, Desk
     from streamguard.guard.batch import Headers
@@ -113,11 +114,16 @@ def reveal(
     desk = desk_of(keyring_of(config, store, keys, keys_env), service)
     asker = _Asker(desk, desk.enter(Credential(bearer=token)), purpose, masked=masked)
     if loaded is not None:
+        from streamguard.access.reading import Documents, source_form
         from streamguard.access.records import Records
+        from streamguard.formats.registry import open_registry
 
-        records = Records(loaded, desk, any_version=any_version)
+        registry = open_registry(service.registry) if service is not None and service.registry else None
+        form = source_form(loaded, registry)
+        records = Records(loaded, desk, any_version=any_version, form=form)
         if topic is not None and service is not None:
-            failed = _reveal_topic(asker, records, service, topic, begin, end)
+            documents = Documents(loaded, desk.keyring, registry)
+            failed = _reveal_topic(asker, records, documents, service, topic, begin, end)
         else:
             failed = _reveal_records(asker, records, _key_ids(key_id))
     elif ndjson:
@@ -318,6 +324,7 @@ def _report(wrong: list[tuple[int, str]], first: int) -> None:
 def _reveal_topic(
     asker: _Asker,
     records: Records,
+    documents: Documents,
     service: Service,
     topic: str,
     begin: datetime | None,
@@ -336,12 +343,15 @@ def _reveal_topic(
             message for message in reader.to_the_end() if before is None or message.timestamp()[1] < before
         )
         while some := list(islice(messages, _RECORDS)):
-            failed += _reveal_messages(asker, records, topic, some)
+            failed += _reveal_messages(asker, records, documents, topic, some)
             progress.update(task, completed=reader.done)
     return failed
 
 
-def _reveal_messages(asker: _Asker, records: Records, topic: str, messages: list[Message]) -> int:
+def _reveal_messages(
+    asker: _Asker, records: Records, documents: Documents, topic: str, messages: list[Message]
+) -> int:
+    from streamguard.access.reading import UnreadableError
     from streamguard.access.records import Record
 
     read: list[Record] = []
@@ -353,11 +363,12 @@ def _reveal_messages(asker: _Asker, records: Records, topic: str, messages: list
         if value is None:
             continue
         try:
-            read.append(Record(orjson.loads(value), _headers(message)))
+            headers = _headers(message)
+            read.append(Record(documents.read(value, headers), headers))
             places.append(place)
-        except orjson.JSONDecodeError:
+        except UnreadableError as error:
             failed += 1
-            typer.echo(f"{place}: not a JSON document", err=True)
+            typer.echo(f"{place}: {error.message}", err=True)
     faults = asker.records(records, read, topic)
     for fault in faults:
         _complain(f"{places[fault.row]}: {fault.path}", fault.answer)

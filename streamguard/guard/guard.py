@@ -39,7 +39,7 @@ class Guard:
     `policy` must have passed `check`; what is wrong with it here raises ConfigError all the same. `schema` is the
     parsed schema of the policy's format (for Protobuf, the text of its file), or None when the policy's own paths are
     the whole declaration. Where records name their own schemas, `corridors` knows those, and `schema` counts for
-    nothing.
+    nothing; otherwise `form` is that of the records, and `out` that of the clean ones.
     """
 
     def __init__(
@@ -52,10 +52,11 @@ class Guard:
         self.explain = Explain(policy, keyring)
         self._corridors = corridors
         if corridors is None:
-            form = form_of(policy.value, schema)
+            self.form = form_of(policy.value, schema)
             # A schema of plain JSON is nobody's to read: nothing has to be derived from it.
-            out = form if policy.value.format == "json" else out_form(policy, form, keyring)
-            self._corridor = Corridor(policy, form, keyring, out)
+            plain = policy.value.format == "json"
+            self.out = self.form if plain else out_form(policy, self.form, keyring)
+            self._corridor = Corridor(policy, self.form, keyring, self.out)
         self._bare = Bare(policy, keyring)
 
     @property

@@ -1,4 +1,4 @@
-"""Producers and consumers that use Confluent's serializers, and StreamGuard between them: a real broker and registry."""
+"""Producers and consumers with Confluent's serializers, and StreamGuard between them: a real broker and registry."""
 
 import json
 import os
@@ -132,8 +132,8 @@ class Stage:
 
 
 @contextmanager
-def staged(kafka: str, url: str, folder: Path, format: str, **settings: Any) -> Iterator[Stage]:
-    with open_site(kafka) as site, closing(Stage(site, url, folder, format, **settings)) as stage:
+def staged(kafka: str, url: str, folder: Path, form: str, **settings: Any) -> Iterator[Stage]:
+    with open_site(kafka) as site, closing(Stage(site, url, folder, form, **settings)) as stage:
         yield stage
 
 
