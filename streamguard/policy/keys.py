@@ -44,14 +44,14 @@ def secure(example: str) -> AfterValidator:
     def check(url: str) -> str:
         try:
             parts = urlsplit(url)
-            loopback = parts.hostname in _LOOPBACK and parts.port != 0  # a port that is none is a ValueError
+            host = parts.hostname if parts.port != 0 else None  # a port that is none is a ValueError
         except ValueError:
-            parts, loopback = urlsplit(""), False
+            parts, host = urlsplit(""), None
         secret = parts.username or parts.password or parts.query
         if (
-            parts.hostname
+            host
             and not secret
-            and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+            and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
         ):
             return url.rstrip("/")
         raise refused(
