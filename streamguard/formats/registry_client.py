@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 from urllib.parse import quote
 from uuid import UUID
+from weakref import finalize
 
 from streamguard.errors import ConfigError, RegistryUnavailableError, StreamGuardError
 from streamguard.formats.registry import Kind, Reference, Registered
@@ -58,6 +59,7 @@ class Client:
                 "A certificate or a key of the Schema Registry's section cannot be used.",
                 "'ca', 'certificate' and 'key' below 'registry' are files in PEM.",
             ) from None
+        finalize(self, self._client.__exit__)  # its connections end with us
 
     def schema(self, schema_id: int | UUID) -> Registered | None:
         """The schema of this id; None when there is none."""

@@ -120,3 +120,12 @@ def test_mistakes(load, registry: str, code: str, message: str, suggestion: str)
     assert problem.message.startswith(message)
     assert problem.suggestion.startswith(suggestion)
     assert "hunter2" not in str(failure.value)
+
+
+def test_the_sample_in_the_repository_can_be_taken_as_it_is(tmp_path: Path):
+    _, _, sample = Path("streamguard.yaml").read_text(encoding="utf-8").partition("\n# registry:\n")
+    lines = sample.partition("\n\n")[0].replace("\n# ", "\n").removeprefix("# ")
+    file = tmp_path / "streamguard.yaml"
+    file.write_text(f"{BROKER}registry:\n{lines}\n")
+    registry = load_service(file, {"REGISTRY_PASSWORD": "hunter2"}).registry
+    assert (registry.username, registry.password.get_secret_value()) == ("streamguard", "hunter2")
