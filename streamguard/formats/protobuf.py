@@ -11,9 +11,9 @@ from google.protobuf.descriptor import FieldDescriptor as Field
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Change, Column, Form, Leaf
+from streamguard.formats.protobuf_comments import comments_of
 from streamguard.formats.protobuf_derive import derived
 from streamguard.formats.protobuf_files import (
-    comments_of,
     compile_files,
     descriptor_of,
     is_known,

@@ -14,7 +14,8 @@ from google.protobuf import descriptor_pb2
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Change
-from streamguard.formats.protobuf_files import comments_of, untagged
+from streamguard.formats.protobuf_comments import comments_of
+from streamguard.formats.protobuf_files import untagged
 from streamguard.formats.protobuf_known import WRAPPERS
 from streamguard.formats.protobuf_print import symbols
 from streamguard.policy.paths import Path, Segment, Wild

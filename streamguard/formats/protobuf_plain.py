@@ -57,7 +57,8 @@ def lowering(descriptor: Any, path: Path) -> Column | None:
 
 def field_at(descriptor: Any, path: Path) -> tuple[Any, bool]:
     """The field at a path, or None, and whether the path means one value, not all of a repeated field or map."""
-    field, single = None, True
+    field: Any = None
+    single = True
     for segment in path.segments:
         if isinstance(segment, str):
             field = descriptor.fields_by_name.get(segment) if descriptor is not None and single else None

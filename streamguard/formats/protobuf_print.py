@@ -70,11 +70,15 @@ class _Printer:
         scope = f".{file.package}" if file.package else ""
         yield from self._options(file, scope)
         for enum in file.enum_type:
+            yield ""
             yield from self._enum(enum, scope)
         siblings = _Siblings(file.message_type, file.extension, scope)
-        yield from self._messages(siblings.free(), scope)
+        for message in siblings.free():
+            yield ""
+            yield from self._message(message, scope)
         yield from self._extensions(file.extension, siblings, scope)
         for service in file.service:
+            yield ""
             yield from self._service(service, scope)
 
     # -- parts -------------------------------------------------------------------------------------------------------

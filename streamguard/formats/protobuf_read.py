@@ -122,11 +122,7 @@ class _Readers:
         put = f"d[{name}] = {_call(of_value, value)}"
         if field.is_required:
             return [f"if not has(m, {name}): raise unreadable('syntax')", put]
-        if (
-            field.message_type is not None
-            or (field.enum_type is not None and field.has_presence)
-            or field.default_value
-        ):
+        if field.has_presence and (field.message_type or field.enum_type or field.default_value):
             return [f"if has(m, {name}): {put}"]
         put = f"d[{name}] = {_call(of_value, 'v')}"
         if field.has_presence:  # what is not empty is there, and asking takes time
