@@ -11,6 +11,14 @@ from streamguard.guard.violation import Finding
 
 _UNWRITABLE: Final = (TypeError, ValueError, OverflowError)
 """What encoders raise; the texts may hold the document."""
+_WHY: Final = "the protected document cannot be written in its format"
+_FINDINGS: Final = {
+    "json": Finding("encode.json", "encode", _WHY),
+    "avro": Finding("encode.avro", "encode", _WHY),
+    "protobuf": Finding("encode.protobuf", "encode", _WHY),
+    "text": Finding("encode.text", "encode", _WHY),
+    "bytes": Finding("encode.bytes", "encode", _WHY),
+}
 
 
 class Encode:
@@ -21,9 +29,6 @@ class Encode:
     def __init__(self, form: Form, prefix: bytes = b"") -> None:
         self.form = form
         self.prefix = prefix
-        self.finding = Finding(
-            f"encode.{form.name}", self.stage, "the protected document cannot be written in its format"
-        )
 
     def apply(self, batch: Batch) -> None:
         """Fill `batch.out_values`; whatever the format cannot hold is a finding, not an exception for the batch."""
@@ -41,5 +46,5 @@ class Encode:
         try:
             return self.form.encode(batch.documents[row])
         except _UNWRITABLE:
-            batch.reject(row, self.finding)
+            batch.reject(row, _FINDINGS[self.form.name])
             return None

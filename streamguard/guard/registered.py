@@ -44,6 +44,12 @@ MOST: Final = 1_000
 """Schemas whose corridors are kept; the next one lets all of them go."""
 
 _KINDS: Final = {"json": "JSON", "avro": "AVRO", "protobuf": "PROTOBUF"}
+_CODES: Final = {
+    "unclassified": "schema.unclassified",
+    "kept_shape": "schema.shape",
+    "open_shape": "schema.shape",
+    "wrong_field_type": "schema.field_type",
+}
 # What a policy says of fields that this version of a schema does not have is no fault of its records.
 _HARMLESS: Final = frozenset({"unknown_path", "bad_step", "bad_rule", "subject", "not_kept"})
 
@@ -109,7 +115,7 @@ class RegisteredCorridors:
         try:
             form = form_of_registered(self._loaded, self._registry, registered, frame.message)
             if problems := refusals(self._loaded, form):
-                return Finding(f"schema.{problems[0].code}", "decode", problems[0].message)
+                return Finding(_CODES.get(problems[0].code, "schema.refused"), "decode", problems[0].message)
             out = out_form(policy, form, self._keyring)
         except (ConfigError, SchemaMissingError):
             return BROKEN
