@@ -81,8 +81,11 @@ class Form(ABC):
     record_name: str = ""
     """The full name of what the schema describes, where a format gives it one."""
 
-    message: tuple[int, ...] | None = None
-    """Which message of its schema a value is, in Protobuf: the path of indexes from the outermost one inwards."""
+    index: tuple[int, ...] | None = None
+    """Which message of its schema a value is, in Protobuf: the path of positions from the outermost one inwards."""
+
+    imports: tuple[str, ...] = ()
+    """The schemas that `text` refers to, by the names it has for them."""
 
     @property
     @abstractmethod

@@ -62,7 +62,7 @@ class ProtobufForm(Form):
         self.encode: Callable[[Any], bytes] = writer(self._descriptor)
 
     @property
-    def message(self) -> str:
+    def record_name(self) -> str:  # type: ignore[override]
         """The full name of the message type."""
         return str(self._descriptor.full_name)
 
@@ -122,7 +122,7 @@ class ProtobufForm(Form):
             text = printed([*self._files[:-1], file], comments)
         else:
             text = base64.b64encode(file.SerializeToString()).decode()
-        return ProtobufForm(text, self._references, self.message)
+        return ProtobufForm(text, self._references, self.record_name)
 
     @property
     def _unchecked(self) -> frozenset[str]:

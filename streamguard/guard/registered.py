@@ -130,9 +130,9 @@ class RegisteredCorridors:
         if schema is None:
             raise ConfigError("The Schema Registry gave the clean topic's schema no id.")
         if self._use.framing == "header":
-            return Frame(headers=((framing.VALUE_HEADER, framing.header(schema, out.message)),))
+            return Frame(headers=((framing.VALUE_HEADER, framing.header(schema, out.index)),))
         assert isinstance(schema, int)  # noqa: S101 - a prefix holds an id
-        return Frame(framing.prefix(schema, out.message))
+        return Frame(framing.prefix(schema, out.index))
 
 
 def form_of_registered(
@@ -149,15 +149,16 @@ def clean_schema(
 ) -> tuple[str, Any, str, tuple[Reference, ...]]:
     """What is registered for clean records: the subject, the kind, the schema and what it refers to.
 
-    A schema that stays as it is is registered as it was; a derived one holds all that it needs.
+    A schema that stays as it is is registered as it was.
     """
     policy = loaded.policy
     strategy = (policy.value.registry or RegistryUse()).subjects
     subject = subject_name(strategy, policy.clean_topic, out.record_name)
     if out is form:
         return subject, registered.kind, registered.text, registered.references
+    references = tuple(each for each in registered.references if each.name in out.imports)
     # Without its topic, the record's name is the subject of the producers' own schema.
-    return f"{subject}.clean" if strategy == "record" else subject, registered.kind, out.text, ()
+    return f"{subject}.clean" if strategy == "record" else subject, registered.kind, out.text, references
 
 
 def _parsed(text: str) -> Any:

@@ -3,10 +3,14 @@
 import json
 import os
 import signal
+import uuid
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,7 +18,13 @@ from confluent_kafka import Message, Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
+from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from google.protobuf import timestamp_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_tools import protoc
 
 from streamguard.crypto.aead import open_token
 from streamguard.crypto.keyring import Keyring
@@ -29,6 +39,8 @@ from tests.lanes import Site, at_work, open_site, read, until
 from tests.servers import Registry
 
 pytestmark = pytest.mark.timeout(120)
+
+TIMESTAMP = FileDescriptorProto.FromString(timestamp_pb2.DESCRIPTOR.serialized_pb)
 
 AVRO = {
     "type": "record",
@@ -127,8 +139,11 @@ class Stage:
         context = SerializationContext(self.site.clean, MessageField.VALUE, headers)
         return deserializer(message.value(), context)
 
+    def latest_text(self) -> str:
+        return self.client.get_latest_version(f"{self.site.clean}-value").schema.schema_str or ""
+
     def latest(self) -> Any:
-        return json.loads(self.client.get_latest_version(f"{self.site.clean}-value").schema.schema_str)
+        return json.loads(self.latest_text())
 
 
 @contextmanager
@@ -145,6 +160,27 @@ def avro(stage: Stage, schema: Any = AVRO) -> Callable[[Any], Any]:
 def json_schema(stage: Stage, schema: Any = JSON) -> Callable[[Any], Any]:
     serializer = JSONSerializer(json.dumps(schema), stage.client)
     return lambda document: stage.written(serializer, document)
+
+
+def message_of(text: str, name: str) -> Any:
+    """The class of a message: from the text of a .proto file, or a descriptor in base64, as Python registers it."""
+    files = _compiled(text) if "syntax" in text else [FileDescriptorProto.FromString(b64decode(text))]
+    pool = DescriptorPool()
+    for known in (TIMESTAMP, *files):
+        pool.Add(known)
+    return GetMessageClass(pool.FindMessageTypeByName(name))
+
+
+def _compiled(text: str) -> list[FileDescriptorProto]:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"{uuid.uuid4().hex}.proto"
+        file.write_text(text)
+        includes = resources.files("grpc_tools") / "_proto"
+        out = Path(folder) / "set"
+        assert (
+            protoc.main(["", f"-I{folder}", f"-I{includes}", f"--descriptor_set_out={out}", str(file)]) == 0
+        )
+        return list(FileDescriptorSet.FromString(out.read_bytes()).file)
 
 
 def person(n: int, **more: Any) -> dict[str, Any]:
@@ -263,3 +299,39 @@ def test_a_schema_in_a_header(kafka: str, registry_url: str, tmp_path: Path):
         assert headers["__value_schema_id"] != header[1]
         deserializer = JSONDeserializer(None, schema_registry_client=stage.client)
         assert stage.read_back(deserializer, message)["born"] == "1984"
+
+
+PROTO = """
+syntax = "proto3";
+package shop;
+import "google/protobuf/timestamp.proto";
+message Other { string x = 1; }
+message Person {
+  int64 n = 1;
+  string name = 2;
+  google.protobuf.Timestamp born = 3;
+  repeated string roles = 4;
+  double secret = 5;
+}
+"""
+
+
+def test_protobuf_from_serializer_to_deserializer(kafka: str, registry_url: str, tmp_path: Path):
+    policy = POLICY.replace("balance", '"roles[*]"').replace("tags:\n  PII: encrypt", "  name: encrypt")
+    with staged(kafka, registry_url, tmp_path, "protobuf", policy=policy) as stage:
+        made = message_of(PROTO, "shop.Person")
+        serializer = ProtobufSerializer(made, stage.client, {"use.deprecated.format": False})
+        people = [
+            made(n=n, name=f"Ana {n}", born={"seconds": 445305600}, roles=["a", "b"], secret=1.5)
+            for n in range(20)
+        ]
+        stage.send(*[stage.written(serializer, each) for each in people])
+        with at_work(stage.lane()):
+            messages = stage.clean(20)
+        clean = message_of(stage.latest_text(), "shop.Person")
+        deserializer = ProtobufDeserializer(clean, {"use.deprecated.format": False}, stage.client)
+        for n, message in enumerate(messages):
+            found = stage.read_back(deserializer, message)
+            assert open_token(found.name, stage.keyring) == f"Ana {n}"
+            assert (found.n, found.born, list(found.roles)) == (n, "1984", ["a", "b"])
+            assert "secret" not in found.DESCRIPTOR.fields_by_name
