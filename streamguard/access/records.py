@@ -98,10 +98,8 @@ class Records:
         told = [self._key_ids(record) for record in records]
         known: dict[tuple[str, int], Any] = {}
         faults: list[Fault] = []
-        for needs_subject in (
-            False,
-            True,
-        ):  # whose a date is stands in another field, which therefore goes first
+        # Whose a date is stands in another field, which therefore goes first.
+        for needs_subject in (False, True):
             asks: list[Ask] = []
             places: list[_Place] = []
             for path, columns, transform in self._fields:
