@@ -48,6 +48,7 @@ _WRAPPER_OF: Final = {
     _Field.TYPE_BOOL: "BoolValue", _Field.TYPE_BYTES: "BytesValue",
 }  # fmt: skip
 _UNSIGNED: Final = {".google.protobuf.UInt32Value", ".google.protobuf.UInt64Value"}
+_MESSAGES: Final = (_Field.TYPE_MESSAGE, _Field.TYPE_GROUP)
 # Options and features that say how a value of one type is held or written.
 _OF_TYPE: Final = ("packed", "ctype", "jstype", "lazy", "unverified_lazy")
 _FEATURES_OF_TYPE: Final = ("message_encoding", "repeated_field_encoding", "utf8_validation", "enum_type")
@@ -60,9 +61,13 @@ def derived(
 
     `changes` are what transforms make, by paths in that message. Raises ConfigError for what no field can hold.
     """
-    below = frozenset((path.segments, change) for path, change in changes.items() if not change.keeps)
-    derivation = _Derivation(files)
-    derivation.version(f".{descriptor.full_name}", below)
+    derivation, name = _Derivation(files), f".{descriptor.full_name}"
+    below = frozenset(
+        (path.segments, change)
+        for path, change in changes.items()
+        if not change.keeps and derivation.matters(name, path.segments, change)
+    )
+    derivation.version(name, below)
     derivation.import_all()
     if derivation.file == derivation.before:
         return None
@@ -115,6 +120,11 @@ class _Derivation:
                 f"The message '{name[1:]}' would change, and stands in an imported Protobuf file of another syntax.",
                 "Write both files in the same syntax or edition, or declare the message in the schema's own file.",
             )
+        if any(field.type == _Field.TYPE_GROUP for field in self.originals[name].field):
+            raise ConfigError(
+                f"The message '{name[1:]}' has groups, and changes differently in several places.",
+                "Declare its groups as messages.",
+            )
         scope, _, last = new.rpartition(".")
         siblings = self.own[scope].nested_type if scope in self.own else self.file.message_type
         target = siblings.add()
@@ -128,6 +138,26 @@ class _Derivation:
             if name + part in self.comments:
                 self.comments[new + part] = self.comments[name + part]
         return target
+
+    def matters(self, name: str, steps: tuple[Segment, ...], change: Change) -> bool:
+        """Whether a change makes any difference to the field at the end of its steps: many texts stay texts."""
+        message = self.originals[name]
+        field = next((field for field in message.field if field.name == steps[0]), None)
+        if field is None:
+            return steps[0] is Wild.ANY
+        entry = next((one for one in message.nested_type if f"{name}.{one.name}" == field.type_name), None)
+        value, rest = field, steps[1:]
+        if field.label == _Field.LABEL_REPEATED and rest:
+            value = entry.field[1] if entry is not None and entry.options.map_entry else field
+            rest = rest[1:]
+        elif field.label == _Field.LABEL_REPEATED or (not rest and not change.types and not change.nulls):
+            return True
+        if rest:
+            return value.type_name in self.originals and self.matters(value.type_name, rest, change)
+        trial, holder = _copy(value), _copy(field)
+        self._value(trial, frozenset({((), change)}), field.name, holder if len(steps) > 1 else None)
+        _untag(holder)
+        return trial != value or holder != field  # type: ignore[no-any-return]
 
     # -- one message -------------------------------------------------------------------------------------------------
 
@@ -151,8 +181,6 @@ class _Derivation:
                 self._value(entry.field[1], _after(changes, Wild.ANY), place, holder=field)
             elif field.label == _Field.LABEL_REPEATED:
                 self._value(field, _after(changes, Wild.EACH), place, holder=field)
-            elif field.type == _Field.TYPE_GROUP and whole is None:
-                self._group(field, changes, place, moved=name != new)
             else:
                 self._value(field, changes, place)
             if whole is not None and not whole.types and not whole.nulls:
@@ -164,19 +192,11 @@ class _Derivation:
         target.field.extend(fields)
         _settle_oneofs(target)
 
-    def _group(self, field: Any, changes: Below, place: str, *, moved: bool) -> None:
-        """A group's type is declared where its field is, so it has one version only."""
-        if self.version(field.type_name, changes) != field.type_name or moved:
-            raise ConfigError(
-                f"'{place}' is a group in a Protobuf message that changes differently in several places.",
-                "Declare it as a message.",
-            )
-
     def _value(self, field: Any, changes: Below, place: str, holder: Any = None) -> None:
         """Change one value of a field; `holder` is the repeated field or the map that it stands in."""
         change = _whole(changes)
         if change is None:
-            if field.type == _Field.TYPE_MESSAGE:
+            if field.type in _MESSAGES:
                 field.type_name = self.version(field.type_name, changes)
             return
         if change.nulls and holder is not None:
@@ -186,6 +206,8 @@ class _Derivation:
             )
         if change.nulls:
             _make_optional(field)
+        if field.type in _MESSAGES and holder is None and not _is_wrapper(field):
+            self._present(field)
         self._retype(field, change, place)
         _untag(holder if holder is not None else field)
 
@@ -199,15 +221,13 @@ class _Derivation:
                 f"'{place}' would come out as {listed(sorted(change.types))}, and a Protobuf field has one type.",
                 "Choose a transform that makes a text of it.",
             )
-        if wrapped and field.type_name[1:] in WRAPPERS:
+        if wrapped and _is_wrapper(field):
             field.type_name = _wrapper(field.type_name, kind)
             return
         if kind == _Field.TYPE_INT64:
             kind = _WIDER.get(field.type, kind)
         if field.type == kind:
             return
-        if field.type in (_Field.TYPE_MESSAGE, _Field.TYPE_GROUP) and field.label == _Field.LABEL_OPTIONAL:
-            self._present(field)
         field.type = kind
         for part in ("type_name", "default_value"):
             field.ClearField(part)
@@ -251,6 +271,10 @@ def _after(below: Below, step: Segment) -> Below:
 def _whole(below: Below) -> Change | None:
     """The change of a place itself."""
     return next((change for steps, change in below if not steps), None)
+
+
+def _is_wrapper(field: Any) -> bool:
+    return field.type_name[1:] in WRAPPERS
 
 
 def _make_optional(field: Any) -> None:

@@ -33,6 +33,8 @@ TAGS: Final = "x-streamguard"
 """The parameter of Confluent's ``field_meta`` and ``message_meta`` that holds tags of ours."""
 
 _ROOT: Final = "streamguard.root.proto"
+# A file without a `syntax` line is proto2. Saying so keeps protoc from a warning on this process's stderr.
+_PROTO2: Final = 'syntax = "proto2"; '
 _STATEMENTS: Final = re.compile(r"\s*(?://[^\n]*\n|/\*.*?\*/|\s)*", re.DOTALL)
 _IMPORT: Final = re.compile(r"""\bimport\s+(?:public\s+|weak\s+|option\s+)?["']([^"'\n]+)["']""")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
@@ -216,6 +218,7 @@ def _lost(name: str) -> ConfigError:
 def _from_source(
     name: str, text: str, references: Mapping[str, str], above: tuple[str, ...]
 ) -> dict[str, File]:
+    text = text.removeprefix("\ufeff")
     sources = {name: text, _ROOT: f'syntax = "proto3"; import public "{name}";'}
     waiting = [text]
     while waiting:
@@ -227,8 +230,8 @@ def _from_source(
                     waiting.append(source)
     with tempfile.TemporaryDirectory(prefix="streamguard-") as folder:
         for path, source in sources.items():
-            _write(Path(folder), path, _with_syntax(source))
-        files = _protoc(Path(folder), name)
+            _write(Path(folder), path, source if _states_syntax(source) else _PROTO2 + source)
+        files = _protoc(Path(folder), name, sources)
     return {file.name: file for file in files if file.name != _ROOT}
 
 
@@ -242,7 +245,7 @@ def _source(name: str, references: Mapping[str, str], above: tuple[str, ...]) ->
     return printed(list(_resolved(name, references, above).values()))
 
 
-def _protoc(folder: Path, name: str) -> list[File]:
+def _protoc(folder: Path, name: str, sources: Mapping[str, str]) -> list[File]:
     # grpc_tools.protoc changes the import system when it is imported; the compiler itself does not.
     from grpc_tools import _protoc_compiler  # noqa: PLC0415 - 8 MB that only this needs
 
@@ -252,7 +255,7 @@ def _protoc(folder: Path, name: str) -> list[File]:
             # Finds what is wrong, and says so in an exception; run_main would write it to this process's stderr.
             _protoc_compiler.get_protos(name.encode(), places)
         except _protoc_compiler.ProtocErrors as errors:
-            raise _refused(errors.errors(), name) from None
+            raise _refused(errors.errors(), name, sources) from None
         output = folder / "streamguard.out"
         status = _protoc_compiler.run_main(
             [b"protoc", *(b"-I" + place for place in places), b"--include_imports", b"--include_source_info",
@@ -263,7 +266,7 @@ def _protoc(folder: Path, name: str) -> list[File]:
     return list(descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file)
 
 
-def _refused(errors: Any, main: str) -> ConfigError:
+def _refused(errors: Any, main: str, sources: Mapping[str, str]) -> ConfigError:
     """Where protoc stopped, in our words: its own quote the text."""
     found = [
         (_text(error.filename), error.line + 1, error.column + 1, _text(error.message)) for error in errors
@@ -276,6 +279,8 @@ def _refused(errors: Any, main: str) -> ConfigError:
     if missing:
         return _lost(missing[0])
     name, line, column, _ = found[0]
+    if line == 1 and not _states_syntax(sources.get(name, _PROTO2)):
+        column -= len(_PROTO2)
     place = "" if name == main else f" of '{_shown(name)}'"
     return ConfigError(
         f"The Protobuf schema does not compile: line {line}, column {column}{place}.",
@@ -289,13 +294,9 @@ def _text(quoted: Any) -> str:
     return text[2:-1].replace("\\'", "'") if text[:2] in ("b'", 'b"') else text
 
 
-def _with_syntax(source: str) -> str:
-    """A file without a ``syntax`` line is proto2; saying so keeps protoc from a warning on this process's stderr."""
-    source = source.removeprefix("\ufeff")
+def _states_syntax(source: str) -> bool:
     start = _STATEMENTS.match(source)
-    begin = start.end() if start else 0
-    stated = re.match(r"syntax\b|edition\b", source[begin:])
-    return source if stated else f'syntax = "proto2"; {source}'
+    return re.match(r"syntax\b|edition\b", source[start.end() if start else 0 :]) is not None
 
 
 def _write(folder: Path, name: str, source: str) -> None:

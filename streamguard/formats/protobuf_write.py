@@ -47,10 +47,9 @@ class _Writers:
             steps: list[tuple[str, Convert]] = []
 
             def prepare(document: Any) -> Any:
-                if type(document) is not dict:
-                    raise TypeError
+                get = _dict(document).get
                 for key, step in steps:
-                    value = document.get(key)
+                    value = get(key)
                     if value is not None:
                         document[key] = step(value)
                 return document
@@ -64,7 +63,11 @@ class _Writers:
     def _field(self, field: Any) -> Convert | None:
         if is_map(field):
             item = self._value(field.message_type.fields_by_name["value"])
-            return None if item is None else lambda entries: {key: item(one) for key, one in entries.items()}
+            return (
+                None
+                if item is None
+                else lambda entries: {key: item(one) for key, one in _dict(entries).items()}
+            )
         one = self._value(field)
         if one is None or not field.is_repeated:
             return one
@@ -102,6 +105,12 @@ def _special_writer(descriptor: Any) -> Convert | None:
     if not descriptor.fields:
         return _nothing
     return {TIMESTAMP: _instant, DURATION: _span}.get(name)
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    if type(value) is not dict:
+        raise TypeError
+    return value
 
 
 def _instant(value: Any) -> dict[str, int]:
@@ -146,9 +155,7 @@ class _Json:
         }
 
     def struct(self, members: Any) -> Any:
-        if type(members) is not dict:
-            raise TypeError
-        return self.struct_of(fields={name: self.value(one) for name, one in members.items()})
+        return self.struct_of(fields={name: self.value(one) for name, one in _dict(members).items()})
 
     def array(self, elements: Any) -> Any:
         if type(elements) is not list:
