@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 from operator import itemgetter
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
@@ -230,20 +231,19 @@ def _as_line(answer: Answer) -> str:
         return ""
     if isinstance(answer.value, bytes):
         return _bytes_as_text(answer.value)
+    if isinstance(answer.value, float) and not isfinite(answer.value):
+        return str(answer.value)
     # JSON leaves some characters as they are that would drive a terminal.
     text = orjson.dumps(answer.value).decode()
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _as_object(answer: Answer) -> str:
-    value = answer.value
-    found: dict[str, Any]
+    from streamguard.access.shown import shown
+
+    found: dict[str, Any] = shown(answer.value)
     if answer.error is not None:
         found = {"error": answer.error, "message": answer.message, "remedy": answer.remedy}
-    elif isinstance(value, bytes):
-        found = {"type": "bytes", "value": b64encode(value).decode()}
-    else:
-        found = {"type": "text" if isinstance(value, str) else "json", "value": value}
     if answer.masked:
         found["masked"] = True
     return orjson.dumps(found).decode()
