@@ -17,6 +17,7 @@ from streamguard.formats.protobuf_files import (
     compile_files,
     descriptor_of,
     is_known,
+    pool_of,
     runtime_pool,
 )
 from streamguard.formats.protobuf_leaves import leaves_of
@@ -119,6 +120,7 @@ class ProtobufForm(Form):
         if result is None:
             return self
         file, comments = result
+        pool_of([*self._files[:-1], file])
         if descriptor_of(self._text) is None:
             text = printed([*self._files[:-1], file], comments)
         else:

@@ -141,6 +141,10 @@ class _Derivation:
 
     def matters(self, name: str, steps: tuple[Segment, ...], change: Change) -> bool:
         """Whether a change makes any difference to the field at the end of its steps: many texts stay texts."""
+        if not steps:
+            raise ConfigError(
+                "A Protobuf record is a message.", "Protect its fields, or choose the format 'bytes'."
+            )
         message = self.originals[name]
         field = next((field for field in message.field if field.name == steps[0]), None)
         if field is None:
@@ -206,7 +210,7 @@ class _Derivation:
             )
         if change.nulls:
             _make_optional(field)
-        if field.type in _MESSAGES and holder is None and not _is_wrapper(field):
+        if change.types and field.type in _MESSAGES and holder is None and not _is_wrapper(field):
             self._present(field)
         self._retype(field, change, place)
         _untag(holder if holder is not None else field)

@@ -586,6 +586,35 @@ def test_nulls_need_an_optional_field():
                 rich.changed({parse_path(path): change})
 
 
+def test_nulled_messages_stay_as_they_are():
+    assert rich.changed(changes(inner=NULLED, at=NULLED, w_text=NULLED, text=NULLED)) is rich
+
+
+def test_a_record_as_a_whole_is_no_field():
+    with pytest.raises(ConfigError, match="is a message"):
+        rich.changed({FieldPath(()): STRING})
+
+
+def test_a_group_that_would_need_two_types_is_refused():
+    one = ProtobufForm("message A { optional group G = 1 { optional int32 x = 1; } optional A.G other = 2; }")
+    assert one.changed({parse_path("g.x"): STRING, parse_path("other.x"): STRING}).encode(
+        {"other": {"x": "t"}}
+    )
+    with pytest.raises(ConfigError):
+        ProtobufForm(
+            "message A { optional A.G other = 2; optional group G = 1 { optional int32 x = 1; } }"
+        ).changed({parse_path("g.x"): STRING})
+
+
+def test_an_option_with_confluents_number_that_holds_something_else_is_refused():
+    one = form(
+        'import "google/protobuf/descriptor.proto"; extend google.protobuf.FieldOptions { string note = 1088; }'
+        'message A { int32 x = 1 [(note) = "\\377 something else"]; }'
+    )
+    with pytest.raises(ConfigError, match="1088"):
+        _ = one.leaves
+
+
 @pytest.mark.parametrize("types", [{"string", "integer"}, {"object"}, {"array"}, {"boolean", "bytes"}])
 def test_a_field_has_one_type(types):
     with pytest.raises(ConfigError, match="one type"):
