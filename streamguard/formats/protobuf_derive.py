@@ -121,10 +121,7 @@ class _Derivation:
                 "Write both files in the same syntax or edition, or declare the message in the schema's own file.",
             )
         if any(field.type == _Field.TYPE_GROUP for field in self.originals[name].field):
-            raise ConfigError(
-                f"The message '{name[1:]}' has groups, and changes differently in several places.",
-                "Declare its groups as messages.",
-            )
+            raise _group_error(name[1:])
         scope, _, last = new.rpartition(".")
         siblings = self.own[scope].nested_type if scope in self.own else self.file.message_type
         target = siblings.add()
@@ -201,7 +198,10 @@ class _Derivation:
         change = _whole(changes)
         if change is None:
             if field.type in _MESSAGES:
-                field.type_name = self.version(field.type_name, changes)
+                version = self.version(field.type_name, changes)
+                if field.type == _Field.TYPE_GROUP and version != field.type_name:
+                    raise _group_error(place)  # a group is called as its field
+                field.type_name = version
             return
         if change.nulls and holder is not None:
             raise ConfigError(
@@ -275,6 +275,13 @@ def _after(below: Below, step: Segment) -> Below:
 def _whole(below: Below) -> Change | None:
     """The change of a place itself."""
     return next((change for steps, change in below if not steps), None)
+
+
+def _group_error(place: str) -> ConfigError:
+    return ConfigError(
+        f"'{place}' has a group in a Protobuf message that changes differently in several places.",
+        "Declare the group as a message.",
+    )
 
 
 def _is_wrapper(field: Any) -> bool:
