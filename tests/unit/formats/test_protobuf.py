@@ -600,7 +600,7 @@ def test_a_group_that_would_need_two_types_is_refused():
     assert one.changed({parse_path("g.x"): STRING, parse_path("other.x"): STRING}).encode(
         {"other": {"x": "t"}}
     )
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="has a group"):
         ProtobufForm(
             "message A { optional A.G other = 2; optional group G = 1 { optional int32 x = 1; } }"
         ).changed({parse_path("g.x"): STRING})
