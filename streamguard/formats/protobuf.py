@@ -17,6 +17,7 @@ from streamguard.formats.protobuf_files import (
     compile_files,
     descriptor_of,
     is_known,
+    pool_of,
     runtime_pool,
 )
 from streamguard.formats.protobuf_leaves import leaves_of
@@ -68,12 +69,13 @@ class ProtobufForm(Form):
 
     @cached_property
     def index(self) -> tuple[int, ...]:
-        """The position of the message type in its file, as Confluent's framing writes it."""
+        """The position of the message type in its file, as Confluent's framing writes it in Java."""
         descriptor, steps = self._descriptor, list[int]()
-        while (outer := descriptor.containing_type) is not None:
-            steps.append([one.full_name for one in outer.nested_types].index(descriptor.full_name))
+        while descriptor is not None:
+            outer = descriptor.containing_type
+            siblings = _inside(outer) if outer else list(descriptor.file.message_types_by_name.values())
+            steps.append([one.full_name for one in siblings].index(descriptor.full_name))
             descriptor = outer
-        steps.append(list(descriptor.file.message_types_by_name).index(descriptor.name))
         return tuple(reversed(steps))
 
     @cached_property
@@ -118,6 +120,7 @@ class ProtobufForm(Form):
         if result is None:
             return self
         file, comments = result
+        pool_of([*self._files[:-1], file])
         if descriptor_of(self._text) is None:
             text = printed([*self._files[:-1], file], comments)
         else:
@@ -164,18 +167,39 @@ def _message(file: Any, wanted: str | Sequence[int] | None) -> Any:
 
 
 def _at(messages: list[Any], position: Sequence[int]) -> Any:
-    found = None
-    for step in position:
-        found = messages[step] if 0 <= step < len(messages) else None
-        if found is None:
-            break
-        messages = list(found.nested_types)
-    if found is None or found.GetOptions().map_entry:
+    """The message at a position. Java counts declared messages only, Python and Go the entries of maps as well."""
+    found = {
+        one.full_name: one for count in (_inside, _all_inside) if (one := _follow(messages, position, count))
+    }
+    if not found:
         raise ConfigError(
             "The Protobuf schema has no message at the position that the record names.",
             "The record was written with another schema than it says.",
         )
-    return found
+    if len(found) > 1:
+        raise ConfigError(
+            "The position in the record means one message of the Protobuf schema to Java and another one to Python.",
+            "Name the message in the policy.",
+        )
+    return next(iter(found.values()))
+
+
+def _follow(messages: list[Any], position: Sequence[int], count: Callable[[Any], list[Any]]) -> Any:
+    found = None
+    for step in position:
+        if not 0 <= step < len(messages):
+            return None
+        found = messages[step]
+        messages = count(found)
+    return None if found is None or found.GetOptions().map_entry else found
+
+
+def _all_inside(message: Any) -> list[Any]:
+    return list(message.nested_types)
+
+
+def _inside(message: Any) -> list[Any]:
+    return [one for one in message.nested_types if not one.GetOptions().map_entry]
 
 
 def _named(messages: list[Any]) -> Iterator[tuple[str, Any]]:

@@ -121,10 +121,7 @@ class _Derivation:
                 "Write both files in the same syntax or edition, or declare the message in the schema's own file.",
             )
         if any(field.type == _Field.TYPE_GROUP for field in self.originals[name].field):
-            raise ConfigError(
-                f"The message '{name[1:]}' has groups, and changes differently in several places.",
-                "Declare its groups as messages.",
-            )
+            raise _group_error(name[1:])
         scope, _, last = new.rpartition(".")
         siblings = self.own[scope].nested_type if scope in self.own else self.file.message_type
         target = siblings.add()
@@ -141,6 +138,10 @@ class _Derivation:
 
     def matters(self, name: str, steps: tuple[Segment, ...], change: Change) -> bool:
         """Whether a change makes any difference to the field at the end of its steps: many texts stay texts."""
+        if not steps:
+            raise ConfigError(
+                "A Protobuf record is a message.", "Protect its fields, or choose the format 'bytes'."
+            )
         message = self.originals[name]
         field = next((field for field in message.field if field.name == steps[0]), None)
         if field is None:
@@ -197,7 +198,10 @@ class _Derivation:
         change = _whole(changes)
         if change is None:
             if field.type in _MESSAGES:
-                field.type_name = self.version(field.type_name, changes)
+                version = self.version(field.type_name, changes)
+                if field.type == _Field.TYPE_GROUP and version != field.type_name:
+                    raise _group_error(place)  # a group is called as its field
+                field.type_name = version
             return
         if change.nulls and holder is not None:
             raise ConfigError(
@@ -206,7 +210,7 @@ class _Derivation:
             )
         if change.nulls:
             _make_optional(field)
-        if field.type in _MESSAGES and holder is None and not _is_wrapper(field):
+        if change.types and field.type in _MESSAGES and holder is None and not _is_wrapper(field):
             self._present(field)
         self._retype(field, change, place)
         _untag(holder if holder is not None else field)
@@ -271,6 +275,13 @@ def _after(below: Below, step: Segment) -> Below:
 def _whole(below: Below) -> Change | None:
     """The change of a place itself."""
     return next((change for steps, change in below if not steps), None)
+
+
+def _group_error(place: str) -> ConfigError:
+    return ConfigError(
+        f"'{place}' has a group in a Protobuf message that changes differently in several places.",
+        "Declare the group as a message.",
+    )
 
 
 def _is_wrapper(field: Any) -> bool:

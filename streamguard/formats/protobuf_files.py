@@ -144,7 +144,13 @@ def pool_of(files: Any) -> Any:
 def confluent_meta(kind: str, options: bytes) -> Any:
     """What the options of a part, serialized, hold of Confluent's: `kind` is ``FieldOptions`` or ``MessageOptions``."""
     message, extension = _confluent_options(kind)
-    return message.FromString(options).Extensions[extension]
+    try:
+        return message.FromString(options).Extensions[extension]
+    except DecodeError:
+        raise ConfigError(
+            "The Protobuf schema has an option of its own by the number of Confluent's (1088), which holds tags.",
+            "Give that option another number.",
+        ) from None
 
 
 def untagged(options: bytes) -> bytes:

@@ -222,7 +222,7 @@ def _field(field: Any, depth: int) -> st.SearchStrategy[Any]:
     return st.lists(one, max_size=3) if field.is_repeated else one
 
 
-def _one(field: Any, depth: int) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911 - one line for each kind of value
+def _one(field: Any, depth: int) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     descriptor = field.message_type
     if descriptor is not None:
         _, _, name = descriptor.full_name.rpartition("google.protobuf.")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import copy
 import math
+from pathlib import Path
 
 import orjson
 import pytest
@@ -17,9 +18,11 @@ from streamguard.formats.protobuf import ProtobufForm
 from streamguard.formats.protobuf_comments import comments_of
 from streamguard.formats.protobuf_files import compile_files, pool_of
 from streamguard.formats.protobuf_print import printed
-from streamguard.policy.paths import Path, parse_path
+from streamguard.policy.paths import Path as FieldPath
+from streamguard.policy.paths import parse_path
 from tests.unit.formats.protobuf_schemas import OLD, RICH, documents, files, message_of
 
+ORDER = Path(__file__).parents[3] / "schemas" / "order.proto"
 SECRET = "ana@example.com"
 STRING = Change(frozenset({"string"}))
 INTEGER = Change(frozenset({"integer"}))
@@ -38,7 +41,7 @@ def form(body: str, **more) -> ProtobufForm:
     return ProtobufForm(f'syntax = "proto3"; package p; {body}', **more)
 
 
-def changes(**by_path) -> dict[Path, Change]:
+def changes(**by_path) -> dict[FieldPath, Change]:
     return {parse_path(path): change for path, change in by_path.items()}
 
 
@@ -134,8 +137,7 @@ def test_an_empty_value_is_an_empty_message():
 
 
 def test_reference_orders_are_the_same_in_protobuf(reference_orders):
-    with open("schemas/order.proto", encoding="utf-8") as file:
-        orders = ProtobufForm(file.read())
+    orders = ProtobufForm(ORDER.read_text(encoding="utf-8"))
     assert orders.is_closed
     for order in reference_orders:
         assert orders.decode(orders.encode(copy.deepcopy(order))) == order
@@ -470,7 +472,7 @@ def test_plain_values_need_no_lifting():
 @given(documents(rich._descriptor))
 def test_whole_subtrees_become_plain_json(document):
     for name, value in document.items():
-        lift = rich.lift(Path((name,)))
+        lift = rich.lift(FieldPath((name,)))
         plain = value if lift is None else lift([copy.deepcopy(value)])[0]
         if not isinstance(value, bytes):
             orjson.dumps(plain)
@@ -584,6 +586,35 @@ def test_nulls_need_an_optional_field():
                 rich.changed({parse_path(path): change})
 
 
+def test_nulled_messages_stay_as_they_are():
+    assert rich.changed(changes(inner=NULLED, at=NULLED, w_text=NULLED, text=NULLED)) is rich
+
+
+def test_a_record_as_a_whole_is_no_field():
+    with pytest.raises(ConfigError, match="is a message"):
+        rich.changed({FieldPath(()): STRING})
+
+
+def test_a_group_that_would_need_two_types_is_refused():
+    one = ProtobufForm("message A { optional group G = 1 { optional int32 x = 1; } optional A.G other = 2; }")
+    assert one.changed({parse_path("g.x"): STRING, parse_path("other.x"): STRING}).encode(
+        {"other": {"x": "t"}}
+    )
+    with pytest.raises(ConfigError, match="has a group"):
+        ProtobufForm(
+            "message A { optional A.G other = 2; optional group G = 1 { optional int32 x = 1; } }"
+        ).changed({parse_path("g.x"): STRING})
+
+
+def test_an_option_with_confluents_number_that_holds_something_else_is_refused():
+    one = form(
+        'import "google/protobuf/descriptor.proto"; extend google.protobuf.FieldOptions { string note = 1088; }'
+        'message A { int32 x = 1 [(note) = "\\377 something else"]; }'
+    )
+    with pytest.raises(ConfigError, match="1088"):
+        _ = one.leaves
+
+
 @pytest.mark.parametrize("types", [{"string", "integer"}, {"object"}, {"array"}, {"boolean", "bytes"}])
 def test_a_field_has_one_type(types):
     with pytest.raises(ConfigError, match="one type"):
@@ -660,6 +691,18 @@ def test_imported_messages_change_in_the_schema_itself():
     assert result._descriptor.fields_by_name["a"].message_type.full_name == "shop.Person"
     assert result._descriptor.fields_by_name["b"].message_type.full_name == "common.Person"
     assert leaf(result, "a.age").description == "How old"
+
+
+def test_messages_are_not_copied_where_nothing_differs():
+    references = {"p.proto": "message Person { required string name = 1; optional int32 age = 2; }"}
+    one = form(
+        'import "p.proto"; message A { Person p = 1; Person q = 2; int32 n = 3; }', references=references
+    )
+    assert one.changed({parse_path("p.name"): STRING}) is one
+    result = one.changed({parse_path("p.name"): STRING, parse_path("n"): STRING})
+    assert {field.message_type.full_name for field in result._descriptor.fields if field.message_type} == {
+        "Person"
+    }
 
 
 def test_imported_messages_of_another_syntax_cannot_change():
@@ -768,7 +811,8 @@ message Top {
   optional google.protobuf.Timestamp at = 14;
   extend Top { optional int32 inner_extension = 101; optional group G = 102 { optional int32 u = 1; } }
 }
-enum Kind { option allow_alias = true; ONE = 1; UNO = 1 [deprecated = true]; TWO = 2; NEG = -3; reserved 7 to max; reserved "Z"; }
+enum Kind { option allow_alias = true; ONE = 1; UNO = 1 [deprecated = true]; TWO = 2; NEG = -3;
+  reserved 7 to max; reserved "Z"; }
 message Note {
   optional string text = 1; optional int32 number = 2; optional float ratio = 3; optional Note deep = 4;
   repeated int32 list = 5; optional bool on = 6;
@@ -777,7 +821,8 @@ extend google.protobuf.FileOptions { optional Note file_note = 50001; }
 extend google.protobuf.FieldOptions { optional Kind kind_note = 50002; }
 extend google.protobuf.OneofOptions { optional string oneof_note = 50003; }
 extend Top { repeated Top more = 100; }
-service Calls { option deprecated = true; rpc One(Top) returns (stream b.A) { option deprecated = true; } rpc Two(stream Top) returns (Top); }
+service Calls { option deprecated = true;
+  rpc One(Top) returns (stream b.A) { option deprecated = true; } rpc Two(stream Top) returns (Top); }
 """
 
 
@@ -908,7 +953,8 @@ def test_references_come_as_source_or_descriptor_in_any_mixture():
 def test_known_types_need_no_references():
     made = form(
         'import "confluent/meta.proto"; import "confluent/types/decimal.proto"; import "google/type/date.proto";'
-        'import "google/type/datetime.proto"; import "google/protobuf/wrappers.proto"; import "confluent/type/variant.proto";'
+        'import "google/type/datetime.proto"; import "google/protobuf/wrappers.proto";'
+        'import "confluent/type/variant.proto";'
         "message A { confluent.type.Decimal price = 1; google.type.Date day = 2; google.type.DateTime at = 3; }"
     )
     assert made.imports == ()
@@ -950,6 +996,15 @@ def test_a_descriptor_that_lacks_what_it_names_is_refused():
         ProtobufForm("AAAA")
 
 
+def test_a_position_that_readers_count_differently_is_refused():
+    source = "message A { map<string, string> m = 1; message B { int32 b = 1; } message C { int32 c = 1; } }"
+    assert form(source, message=(0, 0)).message == "p.A.B"
+    assert form(source, message=(0, 2)).message == "p.A.C"
+    with pytest.raises(ConfigError, match="to Java and another one to Python"):
+        form(source, message=(0, 1))
+    assert form(source, message="C").index == (0, 1)
+
+
 # -- other people's serializers --------------------------------------------------------------------------------------
 
 
@@ -970,8 +1025,8 @@ def test_what_confluents_serializer_writes_is_read(registry):
     serialize = ProtobufSerializer(type(message), registry, {"use.deprecated.format": False})
     framed = serialize(message, SerializationContext("inners", MessageField.VALUE))
     registered = registry.get_schema(int.from_bytes(framed[1:5], "big"))
-    assert framed[5:8] == b"\x04\x00\x00"  # two steps: 0, 0, as zigzag varints
-    read = ProtobufForm(registered.schema_str, message=(0, 0))
+    assert framed[5:8] == b"\x04\x00\x0c"  # two steps: 0, 6, as zigzag varints
+    read = ProtobufForm(registered.schema_str, message=(0, 6))
     assert read.decode(framed[8:]) == document
     assert read.message == inner.message
 
