@@ -32,7 +32,7 @@ Convert = Callable[[Any], Any]
 class Logical:
     """How values of one logical type become texts of `format` (`lift`) and how those become values again (`lower`).
 
-    Both are None where the value is a text already.
+    Both are None where the value is a text already. `format` holds for every value, or is empty.
     """
 
     format: str
@@ -166,7 +166,7 @@ _SIMPLE: Final = {
     ("int", "date"): Logical("date", _date_text, _days),
     ("int", "time-millis"): _time("millis"),
     ("long", "time-micros"): _time("micros"),
-    ("string", "uuid"): Logical("uuid"),
+    ("string", "uuid"): Logical(""),  # nothing in Avro makes such a text be a UUID
     **{
         ("long", f"{prefix}timestamp-{unit}"): _timestamp(unit, utc=not prefix)
         for prefix in ("", "local-")
