@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamguard.formats.avro import AvroForm
+from streamguard.formats.base import Change
+from streamguard.policy.paths import Path
 from tests.unit.formats.avro_cases import ORDER, cases, readback, record, written
 
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -320,6 +322,19 @@ def test_deeply_nested_schemas_are_compiled():
     data = written(schema, document)
     assert form.decode(data) == document
     assert form.encode(document) == data
+
+
+def test_a_schema_as_deep_as_allowed():
+    schema, document = {"type": "bytes", "logicalType": "decimal", "precision": 5}, b"\x05"
+    for _ in range(100):
+        schema, document = {"type": "array", "items": schema}, [document]
+    form = AvroForm(schema)
+    assert form.decode(form.encode(document)) == document
+    [leaf] = form.leaves
+    assert form.lift(leaf.path)([b"\x05"]) == ["5"]
+    whole = Path(leaf.path.segments[:1])
+    assert form.lower(whole)(form.lift(whole)(document)) == document
+    assert form.changed({leaf.path: Change(frozenset({"string"}))}).leaves[0].format == ""
 
 
 def test_a_schema_of_500_fields():

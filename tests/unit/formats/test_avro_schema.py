@@ -232,6 +232,10 @@ def test_names_and_namespaces():
     inner = record(("a", "int"), name="Inner")
     schema = record(("x", inner), ("y", "Inner"), ("z", "com.a.Inner"), name="Outer", namespace="com.a")
     assert list(types(schema)) == ["x.a", "y.a", "z.a"]
+    assert list(types(record(("x", {**inner, "namespace": None}), ("y", "com.a.Inner"), name="com.a.O"))) == [
+        "x.a",
+        "y.a",
+    ]
     with pytest.raises(ConfigError, match="'Inner'"):
         AvroForm(record(("x", {**inner, "namespace": ""}), ("y", "Inner"), name="com.a.Outer"))
 
