@@ -72,6 +72,21 @@ class Form(ABC):
     encode: Callable[[Any], bytes]
     failures: ClassVar[tuple[type[Exception], ...]]
 
+    max_depth: int = 64
+    """Nesting that a document may have. Set by whoever opens the form."""
+
+    declares: bool = True
+    """Whether there is a schema at all."""
+
+    record_name: str = ""
+    """The full name of what the schema describes, where a format gives it one."""
+
+    index: tuple[int, ...] | None = None
+    """Which message of its schema a value is, in Protobuf: the path of positions from the outermost one inwards."""
+
+    imports: tuple[str, ...] = ()
+    """The schemas that `text` refers to, by the names it has for them."""
+
     @property
     @abstractmethod
     def leaves(self) -> tuple[Leaf, ...]:
@@ -90,6 +105,13 @@ class Form(ABC):
     @abstractmethod
     def text(self) -> str:
         """The schema as a registry takes it."""
+
+    def doubt(self, value: bytes, document: Any) -> str:
+        """What is wrong with a document that could be read: ``depth``, ``number`` or nothing.
+
+        Asked where no closed schema vouches for it, and about documents that do not pass.
+        """
+        return "depth" if is_deep(document, self.max_depth) else ""
 
     def passes(self, document: Any) -> bool:
         """Whether a document obeys the schema. True where nothing else can be decoded at all."""
@@ -110,6 +132,27 @@ class Form(ABC):
     @abstractmethod
     def changed(self, changes: Mapping[Path, Change]) -> Form:
         """The form of what leaves: this schema where nothing changed, and derived from it otherwise."""
+
+
+def is_deep(document: Any, limit: int) -> bool:
+    """True when containers are nested more than `limit` levels. Iterative: a bomb must not end our own stack."""
+    level = [document] if isinstance(document, (dict, list)) else []
+    for _ in range(limit):
+        below = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+        level = [child for child in below if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return bool(level)
+
+
+def tags_of(node: Mapping[str, Any]) -> frozenset[str]:
+    """What a schema says that a place is: ``confluent:tags``, a list, and ``x-streamguard``, a word or a list."""
+    found: set[str] = set()
+    for name in ("confluent:tags", "x-streamguard"):
+        written = node.get(name, ())
+        words = [written] if isinstance(written, str) else written if isinstance(written, list) else []
+        found.update(word for word in words if isinstance(word, str))
+    return frozenset(found)
 
 
 def leaf_paths(leaves: Iterable[Leaf]) -> frozenset[Path]:

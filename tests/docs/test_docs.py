@@ -19,7 +19,8 @@ from ruamel.yaml import YAML
 from streamguard.crypto.keyring import Keyring
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check
-from streamguard.guard.guard import Guard, build
+from streamguard.guard.fields import build
+from streamguard.guard.guard import Guard
 from streamguard.policy.loader import load_policy
 from streamguard.policy.models import Policy, Rule
 from streamguard.policy.problems import errors

@@ -7,7 +7,7 @@ import pytest
 
 from streamguard.errors import ConfigError
 from streamguard.formats.avro import AvroForm
-from streamguard.formats.base import Leaf
+from streamguard.formats.base import Change, Leaf
 from streamguard.policy.paths import Path, parse_path
 from tests.unit.formats.avro_cases import ORDER, record, written
 
@@ -226,6 +226,13 @@ def test_text_is_the_schema_as_it_came():
         '"doc":"é"}],"custom":[1,null]}'
     )
     assert AvroForm("string").text == '"string"'
+
+
+def test_the_record_that_a_schema_describes_has_a_name():
+    form = AvroForm(ORDER)
+    assert form.record_name == form.changed({parse_path("ts"): Change(frozenset({"string"}))}).record_name
+    assert form.record_name == "com.example.orders.Order"
+    assert AvroForm(["null", "int"]).record_name == AvroForm("string").record_name == ""
 
 
 def test_names_and_namespaces():
