@@ -191,7 +191,7 @@ class Reader:
 def full_name(schema: dict[str, Any], space: str) -> tuple[str, str]:
     """A definition's full name and its namespace, inside the namespace `space`."""
     name = schema.get("name")
-    own = schema.get("namespace", space)
+    own = space if schema.get("namespace") is None else schema["namespace"]
     if not isinstance(name, str) or not isinstance(own, str):
         raise _wrong("a named type has no name")
     full = name if "." in name or not own else f"{own}.{name}"
