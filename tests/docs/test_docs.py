@@ -257,15 +257,17 @@ EXAMPLES: Final = [
     for words, command in commands.commands().items()
     for example in commands.examples(command)
 ]
-ON_KAFKA: Final = ("topics create", "topics show", "run", "control", "violations")
+ON_KAFKA: Final = ("topics create", "topics show", "init", "run", "control", "violations")
 """Commands that speak to a broker, in an order in which they make sense."""
 
 # What the examples take for granted: a service file and orders; one master key in both places; tokens.
-ORDERS: Final = """\
-$ echo 'kafka: {bootstrap.servers: localhost:9092}' | tee prod.yaml > streamguard.yaml
+ORDERS_FILE: Final = """\
 $ python -c 'from itertools import islice; from streamguard.demo.sample import Orders; \\
 print(*(order.value.decode() for order in islice(Orders(faults=0), 50)), sep="\\n")' > orders.ndjson
 """
+ORDERS: Final = (
+    "$ echo 'kafka: {bootstrap.servers: localhost:9092}' | tee prod.yaml > streamguard.yaml\n" + ORDERS_FILE
+)
 KEYS: Final = """\
 $ cat streamguard.key keys/master.key > both; cp both streamguard.key; mv both keys/master.key; chmod 600 *.key keys/*
 """
@@ -347,7 +349,7 @@ def test_examples_of_help_texts_run_on_kafka(tmp_path: Path, start_broker: Calla
     broker = start_broker()
     folder = tmp_path / "streamguard"
     with Session(folder, {"STREAMGUARD_KAFKA_NAME": broker.name}) as session:
-        type_lines(session, BEFORE["README.md"] + "$ cp streamguard.yaml prod.yaml\n")
+        type_lines(session, BEFORE["README.md"] + ORDERS_FILE + "$ cp streamguard.yaml prod.yaml\n")
         for example in examples_of(*ON_KAFKA):
             shown = ("… orders/…",) if example.endswith("tail -f") else ()
             session.type(unwritten(as_here(example, folder), *shown))
