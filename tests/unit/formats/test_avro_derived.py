@@ -304,10 +304,23 @@ def test_objects_and_arrays_can_only_be_kept(types):
     assert form.changed({parse_path("a"): Change(frozenset(types), keeps=True)}) is form
 
 
-def test_items_without_any_field_are_refused():
-    form = AvroForm(record(("a", {"type": "array", "items": record(("b", "int"), name="B")})))
-    with pytest.raises(ConfigError, match="Drop the whole array"):
-        form.changed({parse_path("a[*].b"): GONE})
+def test_items_that_are_left_with_nothing_take_a_byte():
+    item = record(("b", "int"), name="B")
+    form = AvroForm(record(("a", {"type": "array", "items": item}), ("c", {"type": "array", "items": "B"})))
+    clean = form.changed({parse_path("a[*]"): NULL, parse_path("c[*].b"): GONE})
+    assert [each["type"]["items"] for each in json.loads(clean.text)["fields"]] == [
+        ["null"],
+        [{**item, "fields": []}],
+    ]
+    document = {"a": [None, None], "c": [{}]}
+    assert (
+        clean.decode(clean.encode(document))
+        == readback(json.loads(clean.text), clean.encode(document))
+        == document
+    )
+    assert derived(record(("a", {"type": "array", "items": item})), a_each__b=NULL)["fields"][0]["type"][
+        "items"
+    ] == [{**item, "fields": [{"name": "b", "type": "null"}]}]
 
 
 def test_the_derived_order_is_read_by_others():
