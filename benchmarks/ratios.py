@@ -9,7 +9,6 @@ from typing import Any, Literal
 from benchmarks import serializer, throughput
 from benchmarks.series import Series
 
-
 _OVER_JSON = {"guard in Avro": 1.5, "guard in Protobuf": 2.0}
 
 

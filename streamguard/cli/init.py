@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,6 +17,7 @@ from streamguard.errors import UsageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from streamguard.draft.described import Described
     from streamguard.draft.draft import Draft
     from streamguard.draft.evidence import Evidence
     from streamguard.draft.propose import Treatment
@@ -51,6 +53,9 @@ def init(
     bootstrap_servers: Annotated[
         str | None, typer.Option("--bootstrap-servers", help="The broker, where there is no service file.")
     ] = None,
+    registry: Annotated[
+        str | None, typer.Option("--registry", help="The Schema Registry's address, likewise.")
+    ] = None,
     folder: Annotated[
         Path, typer.Option("--folder", help="Where the folders schemas and policies are.")
     ] = Path(),
@@ -64,6 +69,8 @@ def init(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object instead of text.")] = False,
 ) -> None:
     """Look at records, find what seems personal, and draft a schema, a policy and its tests.
+
+    Records are JSON, or name their schema in a Schema Registry, which is then the policy's.
 
     Each field gets the treatment that fits, with a comment that says what was found, why, and how sure that is. No
     value that was seen is written or shown anywhere. What is written has passed `check` and `test`; it is a beginning,
@@ -89,18 +96,17 @@ def init(
         refuse_existing(files)
     try:
         with _progress() as progress:
-            evidence = (
-                init_sources.of_files(sources, records, progress)
-                if sources
-                else init_sources.of_topic(
-                    topic,
-                    init_sources.service_of(config, bootstrap_servers),
-                    records,
-                    progress,
-                    oldest=oldest,
-                )
-            )
-            drafted, proof = _drafted(topic, files, evidence, progress)
+            described = None
+            if sources:
+                evidence = init_sources.of_files(sources, records, progress)
+            else:
+                service = init_sources.service_of(config, bootstrap_servers, registry)
+                evidence, described = init_sources.of_topic(topic, service, records, progress, oldest=oldest)
+            if described is not None:
+                files = replace(files, suffix=described.suffix)
+                if not force:
+                    refuse_existing(files)
+            drafted, proof = _drafted(topic, files, evidence, described, progress)
     except KeyboardInterrupt:
         typer.echo("Stopped; nothing was written.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
@@ -110,7 +116,9 @@ def init(
         _print(drafted, files, evidence, proof)
 
 
-def _drafted(topic: str, files: Files, evidence: Evidence, progress: Progress) -> tuple[Draft, Proof]:
+def _drafted(
+    topic: str, files: Files, evidence: Evidence, described: Described | None, progress: Progress
+) -> tuple[Draft, Proof]:
     from streamguard.draft.draft import draft
     from streamguard.draft.prove import put
 
@@ -119,6 +127,7 @@ def _drafted(topic: str, files: Files, evidence: Evidence, progress: Progress) -
         topic,
         f"schemas/{files.schema.name}",
         evidence,
+        described,
         on_progress=lambda done, total: progress.update(task, completed=done, total=total),
     )
     progress.add_task("checking", total=None)
@@ -188,7 +197,8 @@ def _row(one: Treatment) -> dict[str, Any]:
 def _summary(evidence: Evidence, proof: Proof) -> str:
     count = len(evidence.documents)
     left = f"{proof.clean:,} of the {count:,} records leave clean under it"
-    return f"It passes check and its {proof.tests} tests; {left}."
+    tests = f" and its {proof.tests} tests" if proof.tests else ""
+    return f"It passes check{tests}; {left}."
 
 
 def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
@@ -215,6 +225,10 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
     if evidence.unreadable:
         codes = ", ".join(f"{count:,} {code}" for code, count in evidence.unreadable.most_common())
         notes.append(f"records that could not be read, and would be violations: {codes}")
+    if evidence.others:
+        notes.append(f"records of other schemas, which were not looked at: {evidence.others:,}")
+    if drafted.tests is None:
+        notes.append("policy tests, for which the schema, with all that it refers to, has to be in one file")
     if possible:
         notes.append(f"what is only possible, and protected all the same: {_named(possible)}")
     if drafted.never_filled:
@@ -260,6 +274,7 @@ def _print_json(drafted: Draft, files: Files, evidence: Evidence, proof: Proof) 
         "records": len(evidence.documents),
         "unreadable": dict(evidence.unreadable),
         "tombstones": evidence.tombstones,
+        "others": evidence.others,
         "key": {"treatment": rule_text(drafted.key.rule), "reason": drafted.key.reason},
         "fields": _rows(drafted),
         "never_filled": [str(path) for path in drafted.never_filled],

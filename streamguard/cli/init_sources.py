@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
     from rich.progress import Progress, TaskID
 
+    from streamguard.draft.described import Described
     from streamguard.draft.evidence import Evidence
     from streamguard.policy.service import Service
     from streamguard.streams.reader import Reader
@@ -56,6 +57,7 @@ def refuse_topic(topic: str) -> None:
 
 def of_files(sources: list[str], count: int, progress: Progress) -> Evidence:
     """The first `count` documents of each file. Raises UsageError for a file that cannot be read, ConfigError."""
+    from streamguard.draft.described import is_framed
     from streamguard.draft.evidence import read_json
 
     values: list[bytes | None] = []
@@ -65,6 +67,11 @@ def of_files(sources: list[str], count: int, progress: Progress) -> Evidence:
             values.append(value)
             progress.update(task, advance=1)
         progress.update(task, completed=number * count)
+    if any(map(is_framed, values)):
+        raise ConfigError(
+            "The values are framed for a Schema Registry, and lines of a file cannot be told apart then.",
+            "Read them from their topic: --topic, with --registry or a service file.",
+        )
     return read_json(values)
 
 
@@ -82,30 +89,44 @@ def _lines(source: str) -> Iterator[bytes]:
             raise UsageError(f"'{source}' cannot be read: {error.strerror}.", "Check the path.") from None
 
 
-def service_of(config: Path | None, bootstrap_servers: str | None) -> Service:
-    """Where the broker is. Raises UsageError, ProblemsError."""
+def service_of(config: Path | None, bootstrap_servers: str | None, registry: str | None) -> Service:
+    """Where the broker and the registry are. Raises UsageError, ProblemsError."""
+    from pydantic import ValidationError
+
     from streamguard.policy.service import Service, load_service
 
-    if bootstrap_servers is not None:
-        if config is not None:
+    if bootstrap_servers is None:
+        if config is None and not DEFAULT_CONFIG.exists():
             raise UsageError(
-                "A service file names its broker itself.", "Give --config or --bootstrap-servers."
+                "Nothing says where the broker is.", "Give --bootstrap-servers, or a service file with -c."
             )
-        return Service.model_validate({"kafka": {"bootstrap.servers": bootstrap_servers}})
-    if config is None and not DEFAULT_CONFIG.exists():
+        if registry is not None:
+            raise UsageError("A service file names its registry itself.", "Add it there: registry: {url: …}")
+        return load_service(config or DEFAULT_CONFIG)
+    if config is not None:
+        raise UsageError("A service file names its broker itself.", "Give --config or --bootstrap-servers.")
+    named = {} if registry is None else {"registry": {"url": registry}}
+    try:
+        return Service.model_validate({"kafka": {"bootstrap.servers": bootstrap_servers}, **named})
+    except ValidationError:
         raise UsageError(
-            "Nothing says where the broker is.", "Give --bootstrap-servers, or a service file with -c."
-        )
-    return load_service(config or DEFAULT_CONFIG)
+            f"'{registry}' cannot be the address of a registry.",
+            "Write https://… (http:// on this host only).",
+        ) from None
 
 
-def of_topic(topic: str, service: Service, count: int, progress: Progress, *, oldest: bool) -> Evidence:
+def of_topic(
+    topic: str, service: Service, count: int, progress: Progress, *, oldest: bool
+) -> tuple[Evidence, Described | None]:
     """The latest `count` records of a topic by their timestamps, or the first ones that Kafka gives from its beginning.
 
-    Raises KafkaTrouble when the topic cannot be read, ConfigError when its values cannot.
+    With their schema, where they name one in a registry. Raises KafkaTrouble when the topic cannot be read, ConfigError
+    when its values cannot.
     """
     from streamguard import logs
+    from streamguard.draft.described import is_framed, read_registered
     from streamguard.draft.evidence import read_json
+    from streamguard.formats.registry import open_registry
     from streamguard.streams.reader import Reader
 
     logs.setup("text", "error")
@@ -120,7 +141,21 @@ def of_topic(topic: str, service: Service, count: int, progress: Progress, *, ol
         )
     if not messages:
         raise ConfigError(f"The topic '{topic}' holds no records.", "Wait until it has some.")
-    return read_json([message.value() for message in messages], [message.key() for message in messages])
+    values = [message.value() for message in messages]
+    headers: list[Any] = [message.headers() for message in messages]  # pairs, whatever the annotations allow
+    keys = [message.key() for message in messages]
+    if not any(map(is_framed, values, headers)):
+        return read_json(values, keys), None
+    if service.registry is None:
+        raise ConfigError(
+            "The values are framed for a Schema Registry: a schema's id stands before each of them.",
+            "Say where it is: --registry, or 'registry: {url: …}' in the service file.",
+        )
+    registry = open_registry(service.registry)
+    try:
+        return read_registered(values, headers, keys, registry)
+    finally:
+        registry.close()
 
 
 def _followed(reader: Reader, progress: Progress, task: TaskID, *, oldest: bool) -> Iterator[Message]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from streamguard.errors import ConfigError
+from streamguard.formats.base import Form
+from streamguard.formats.json import JsonForm
 from streamguard.guard.batch import Batch
 from streamguard.guard.decode import Decode
 from streamguard.policy.models import Value
 from streamguard.policy.paths import Path, Segment, Wild
-
-_FRAME: Final = 5
-"""Bytes that the Schema Registry's framing puts before a payload: a zero, and the schema's id."""
 
 Values = Sequence[tuple[int, Any]]
 """What stands at a path: each value that is not null, with the number of its record."""
@@ -26,7 +25,7 @@ class Evidence:
 
     `values` are the payloads that could be read and `documents` what they hold, in the same order. `keys` are the keys
     beside them, or None where the source has no such thing. `unreadable` counts the others by violation code,
-    `tombstones` those without a value.
+    `tombstones` those without a value, `others` those of other schemas, which were not looked at.
     """
 
     values: list[bytes]
@@ -34,6 +33,7 @@ class Evidence:
     keys: list[bytes | None] | None
     unreadable: Counter[str]
     tombstones: int = 0
+    others: int = 0
 
     def at(self, path: Path) -> Values:
         """What stands at a path."""
@@ -46,19 +46,23 @@ class Evidence:
 
 
 def read_json(values: Sequence[bytes | None], keys: Sequence[bytes | None] | None = None) -> Evidence:
-    """JSON values as evidence, read as the guard reads them.
+    """JSON values, of whatever shape, as evidence. Raises ConfigError when none is a JSON object."""
+    return read_values(values, JsonForm(None), keys)
 
-    Raises ConfigError when none is a JSON object: because they are framed for a registry, or are no JSON at all.
-    """
-    settings = Value()
+
+def read_values(
+    values: Sequence[bytes | None], form: Form, keys: Sequence[bytes | None] | None = None
+) -> Evidence:
+    """Values of one form as evidence, read as the guard reads them. Raises ConfigError when none has fields."""
     batch = Batch("", list(values))
-    Decode(max_bytes=settings.max_bytes, max_depth=settings.max_depth, vouched=False).apply(batch)
+    Decode(form, max_bytes=Value().max_bytes, vouched=False).apply(batch)
     batch.refresh()
     rows = [row for row in batch.live if isinstance(batch.documents[row], dict)]
     unreadable = Counter(found[0].code for found in batch.findings.values())
-    unreadable.update({"schema.type": len(batch.live) - len(rows)} if len(batch.live) > len(rows) else {})
+    if len(rows) < len(batch.live):
+        unreadable["schema.type"] = len(batch.live) - len(rows)
     if not rows:
-        raise _nothing_to_read(values, unreadable)
+        raise _nothing_to_read(form, unreadable)
     return Evidence(
         [values[row] or b"" for row in rows],
         [batch.documents[row] for row in rows],
@@ -68,28 +72,19 @@ def read_json(values: Sequence[bytes | None], keys: Sequence[bytes | None] | Non
     )
 
 
-def is_framed(value: bytes | None) -> bool:
-    """Whether a value begins as the Schema Registry's serializers write it; no JSON, Avro text or line does."""
-    return value is not None and len(value) > _FRAME and value[0] == 0
-
-
-def _nothing_to_read(values: Sequence[bytes | None], unreadable: Counter[str]) -> ConfigError:
-    if any(map(is_framed, values)):
-        return ConfigError(
-            "The values are framed for a Schema Registry: a schema's id stands before each of them.",
-            "Their types are in the registry, and cannot be told from the bytes.",
-        )
+def _nothing_to_read(form: Form, unreadable: Counter[str]) -> ConfigError:
     if not unreadable:
         return ConfigError("There is no record to look at.", "Check the source; tombstones say nothing.")
     if set(unreadable) == {"schema.type"}:
         return ConfigError(
-            "None of the records is a JSON object, so there are no fields to tell apart.",
+            "None of the records is an object, so there are no fields to tell apart.",
             "Documents are objects, one per line; an array of them is unfolded by: jq -c '.[]'",
         )
     codes = ", ".join(f"{count:,} {code}" for code, count in unreadable.most_common())
+    remedy = "Documents are objects, one per line; what is spread over lines is joined by: jq -c ."
     return ConfigError(
-        f"None of the records can be read as JSON ({codes}).",
-        "Documents are objects, one per line; what is spread over lines is joined by: jq -c .",
+        f"None of the records can be read as {form.name} ({codes}).",
+        remedy if form.name == "json" else "See which schema the topic's producers use.",
     )
 
 

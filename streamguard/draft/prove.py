@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamguard.crypto.keyring import Keyring
@@ -13,24 +13,26 @@ from streamguard.draft.draft import Draft
 from streamguard.draft.evidence import Evidence
 from streamguard.errors import StreamGuardError, UsageError
 from streamguard.guard.batch import Batch
-from streamguard.guard.check import check
-from streamguard.guard.guard import SLICE, Guard
+from streamguard.guard.check import check_against
+from streamguard.guard.corridor import Corridor, out_form
+from streamguard.guard.guard import SLICE
 from streamguard.guard.policytest import run_tests
 from streamguard.policy.loader import load_policy
-from streamguard.policy.problems import Problem, ProblemsError
+from streamguard.policy.problems import Problem, ProblemsError, errors
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where the files of a draft named `name` go below `folder`."""
+    """Where the files of a draft named `name` go below `folder`; `suffix` ends the name of its schema."""
 
     folder: Path
     name: str
+    suffix: str = ".schema.json"
 
     @property
     def schema(self) -> Path:
-        """The JSON Schema."""
-        return self.folder / "schemas" / f"{self.name}.schema.json"
+        """The schema."""
+        return self.folder / "schemas" / f"{self.name}{self.suffix}"
 
     @property
     def policy(self) -> Path:
@@ -44,8 +46,8 @@ class Files:
 
     def texts(self, draft: Draft) -> dict[Path, str]:
         """What goes where."""
-        schema = {} if draft.schema is None else {self.schema: draft.schema}
-        return {**schema, self.policy: draft.policy, self.tests: draft.tests}
+        texts = {self.schema: draft.schema, self.policy: draft.policy, self.tests: draft.tests}
+        return {path: text for path, text in texts.items() if text is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,16 @@ def put(draft: Draft, files: Files, evidence: Evidence) -> Proof:
     Raises StreamGuardError when the draft does not pass, which is a mistake of ours: nothing is written then.
     """
     with tempfile.TemporaryDirectory(prefix="streamguard-init-") as folder:
-        trial = Files(Path(folder), files.name)
+        trial = replace(files, folder=Path(folder))
         _write(trial.texts(draft))
-        proof = _proven(trial, evidence)
+        proof = _proven(draft, trial, evidence)
     try:
         _write(files.texts(draft))
     except OSError as error:
         raise StreamGuardError(
             f"The files cannot be written: {error.strerror}.", "Check the folder's permissions and space."
         ) from None
-    _tested(files)
+    _tested(draft, files)
     return proof
 
 
@@ -102,10 +104,14 @@ def _write(texts: dict[Path, str]) -> None:
             half.unlink(missing_ok=True)
 
 
-def _proven(files: Files, evidence: Evidence) -> Proof:
-    tests = _tested(files)
+def _proven(draft: Draft, files: Files, evidence: Evidence) -> Proof:
+    tests = _tested(draft, files)
     loaded = load_policy(files.policy)
-    guard = Guard(loaded.policy, loaded.schema, Keyring.in_memory())
+    form, keyring = draft.described.form, Keyring.in_memory()
+    problems = check_against(loaded, form)
+    if found := errors(problems):
+        raise _mistake(sorted({problem.code for problem in found}))
+    corridor = Corridor(loaded.policy, form, keyring, out_form(loaded.policy, form, keyring))
     clean, violations = 0, Counter[tuple[str, str]]()
     for start in range(0, len(evidence.values), SLICE):
         batch = Batch(
@@ -113,15 +119,17 @@ def _proven(files: Files, evidence: Evidence) -> Proof:
             list(evidence.values[start : start + SLICE]),
             keys=None if evidence.keys is None else evidence.keys[start : start + SLICE],
         )
-        guard.process(batch)
+        corridor.process(batch)
         clean += len(batch.live)
-        for found in batch.findings.values():
-            violations.update({(finding.code, finding.path) for finding in found})
-    return Proof(tuple(check(loaded)), tests, clean, violations)
+        for findings in batch.findings.values():
+            violations.update({(finding.code, finding.path) for finding in findings})
+    return Proof(tuple(problems), tests, clean, violations)
 
 
-def _tested(files: Files) -> int:
+def _tested(draft: Draft, files: Files) -> int:
     """How many policy tests passed, all of them. Raises StreamGuardError for a policy or a test that does not pass."""
+    if draft.tests is None:
+        return 0
     try:
         results = run_tests(files.tests).results
     except ProblemsError as error:

@@ -13,10 +13,11 @@ from random import Random
 from typing import Any, Final
 
 from streamguard.draft.kinds import Kind
-from streamguard.formats.base import Leaf
+from streamguard.formats.base import Form, Leaf
 from streamguard.policy.paths import Path, Segment, Wild
 
 SEED: Final = 1
+_WHOLE: Final = Path(())
 MAP_NAME: Final = "example"
 """The property name of maps."""
 
@@ -35,10 +36,63 @@ _LAST: Final = (
 )
 
 
-def values_for(leaves: Sequence[tuple[Leaf, Kind | None]], seed: int = SEED) -> dict[Path, Any]:
+def values_for(leaves: Sequence[tuple[Leaf, Kind | None]], form: Form, seed: int = SEED) -> dict[Path, Any]:
     """A made-up value for every leaf: of one of its types, in its format, and of its kind where it has one."""
     random = Random(seed)  # noqa: S311 - examples, not secrets
-    return {leaf.path: _value(leaf, kind, random) for leaf, kind in leaves}
+    values = {leaf.path: _value(leaf, kind, random) for leaf, kind in leaves}
+    return {path: _as_form_has_it(value, path, form) for path, value in values.items()}
+
+
+def record_of(values: dict[Path, Any], leaves: Sequence[Leaf], form: Form) -> Any:
+    """The record that holds these values, as far as the form can hold them at once; None when it holds no such thing.
+
+    Maps get an example that the schema takes, also in `values`.
+    """
+    record = document_of(values)
+    if form.name == "json":
+        for leaf in leaves:
+            if leaf.free and leaf.types == {"object"}:
+                values[leaf.path] = _filled(record, leaf.path, form.passes)
+        return record if form.passes(record) else None
+    for _ in range(2):  # of alternatives (a oneof of Protobuf) only one stays
+        again = _written_and_read(record, form)
+        if again == record:
+            return record
+        record = _common(record, again)
+    return None
+
+
+def _as_form_has_it(value: Any, path: Path, form: Form) -> Any:
+    """The value in the first spelling that the form can hold: times with or without a zone, numbers with decimals."""
+    lower = form.lower(path)
+    if lower is None or not isinstance(value, str):
+        return value
+    for text in (value, value.removesuffix("Z"), value.partition(".")[0]):
+        try:
+            lower([text])
+        except (ValueError, TypeError, OverflowError):
+            continue
+        return text
+    return value
+
+
+def _written_and_read(record: Any, form: Form) -> Any:
+    lower, lift = form.lower(_WHOLE), form.lift(_WHOLE)
+    document = _copy(record)
+    try:
+        document = form.decode(form.encode(document if lower is None else lower([document])[0]))
+        return document if lift is None else lift([document])[0]
+    except (ValueError, TypeError, OverflowError, LookupError):
+        return None
+
+
+def _common(node: Any, other: Any) -> Any:
+    """What is left of a document where another one has nothing at the same place."""
+    if isinstance(node, dict) and isinstance(other, dict):
+        return {name: _common(child, other[name]) for name, child in node.items() if name in other}
+    if isinstance(node, list) and isinstance(other, list):
+        return [_common(child, below) for child, below in zip(node, other, strict=False)]
+    return node
 
 
 def document_of(values: Mapping[Path, Any]) -> Any:
@@ -49,11 +103,11 @@ def document_of(values: Mapping[Path, Any]) -> Any:
         node = root
         for step in above:
             node = node.setdefault(step, {})
-        node[last] = _Whole(value)
+        node[last] = _End(value)
     return _document(root)
 
 
-class _Whole:
+class _End:
     """The end of a path: a value of which nothing is a path's."""
 
     def __init__(self, value: Any) -> None:
@@ -61,14 +115,14 @@ class _Whole:
 
 
 def _document(node: Any) -> Any:
-    if isinstance(node, _Whole):
+    if isinstance(node, _End):
         return node.value
     if Wild.EACH in node:
         return [_document(node[Wild.EACH])]
     return {MAP_NAME if step is Wild.ANY else step: _document(child) for step, child in node.items()}
 
 
-def filled(document: Any, path: Path, passes: Callable[[Any], bool]) -> Any:
+def _filled(document: Any, path: Path, passes: Callable[[Any], bool]) -> Any:
     """An example for the map at `path` of a document: of the first type that the schema takes, or empty."""
     *above, last = path.segments
     node = document
@@ -151,7 +205,7 @@ def _fitted(text: str, leaf: Leaf) -> str:
 def _number(kind: Kind | None, random: Random, *, whole: bool) -> float:
     name = kind.name if kind else ""
     if name == "geo":
-        return random.randrange(10, 80) if whole else round(random.uniform(10, 80), 4) + 0.00005
+        return random.randrange(10, 80) if whole else random.randrange(10, 80) + 0.0625
     if name == "age":
         return random.randrange(20, 80)
     if name == "birth_date":

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from streamguard.draft.shape import Shape
-from streamguard.formats.base import Leaf
-from streamguard.formats.json_schema import Schema
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,17 +18,6 @@ def schema_of(shape: Shape) -> dict[str, Any]:
     places where objects or arrays stand beside something else. A map says only what its values are.
     """
     return {"$schema": DRAFT, **_node(shape)}
-
-
-def leaves_of(schema: dict[str, Any]) -> tuple[Leaf, ...]:
-    """The leaves that a JSON Schema declares. Raises ConfigError when it is none."""
-    return tuple(
-        Leaf(
-            leaf.path, leaf.types, leaf.enum, leaf.format, leaf.free, leaf.description, leaf.patterns,
-            leaf.min_length, leaf.max_length,
-        )
-        for leaf in Schema(schema).leaves
-    )  # fmt: skip
 
 
 def _node(shape: Shape) -> dict[str, Any]:

@@ -185,6 +185,12 @@ def test_lines_that_are_no_documents_are_counted(run, here):
             2,
             "A service file names its broker itself.",
         ),
+        (["--topic", "t", "-c", "a.yaml", "--registry", "http://localhost"], 2, "names its registry itself"),
+        (
+            ["--topic", "t", "--bootstrap-servers", "b", "--registry", "http://elsewhere"],
+            2,
+            "cannot be the address",
+        ),
         (["--topic", "t", "-c", "nowhere.yaml"], 1, "The service file 'nowhere.yaml' does not exist."),
         (["people.ndjson", "-n", "0"], 2, "--records"),
     ],
@@ -200,9 +206,9 @@ def test_wrong_use(run, here, arguments, code, said):
     ("content", "said"),
     [
         (b"", "There is no record to look at."),
-        (b"secretdata\n", "None of the records can be read as JSON (1 decode.json)."),
+        (b"secretdata\n", "None of the records can be read as json (1 decode.json)."),
         (b'["secretdata"]\n', "jq -c '.[]'"),
-        (b"\x00\x00\x00\x00\x07secretdata\n", "framed for a Schema Registry"),
+        (b"\x00\x00\x00\x00\x07secretdata\n", "framed for a Schema Registry, and lines of a file"),
         (b'{"person@example.net": "secretdata"}\n', "own property names look like data"),
     ],
 )

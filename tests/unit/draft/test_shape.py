@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamguard.draft.schema import leaves_of, schema_of
+from streamguard.draft.schema import schema_of
 from streamguard.draft.shape import is_data, shape_of
 from streamguard.errors import ConfigError
 from streamguard.formats.json_schema import Schema
@@ -135,7 +135,7 @@ def test_records_that_are_maps_are_refused_without_naming_a_name(documents):
 
 def test_the_leaves_are_those_of_the_schema():
     schema = schema_of(shape_of([{"a": {"b": [{"c": 1}]}, "m": {"1": 2}, "s": "x"}]))
-    assert {str(leaf.path): leaf.free for leaf in leaves_of(schema)} == {
+    assert {str(leaf.path): leaf.free for leaf in Schema(schema).leaves} == {
         "a.b[*].c": False,
         "m": True,
         "s": False,
