@@ -142,7 +142,7 @@ def of_topic(
     if not messages:
         raise ConfigError(f"The topic '{topic}' holds no records.", "Wait until it has some.")
     values = [message.value() for message in messages]
-    headers: list[Any] = [message.headers() for message in messages]  # lists of pairs, whatever is annotated
+    headers: list[Any] = [message.headers() for message in messages]  # pairs, whatever the annotations allow
     keys = [message.key() for message in messages]
     if not any(map(is_framed, values, headers)):
         return read_json(values, keys), None

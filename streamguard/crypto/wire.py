@@ -70,9 +70,9 @@ class Token:
 def encode_value(value: Any) -> bytes:
     """One value as a type byte and its bytes: ``s`` UTF-8 text, ``b`` bytes, ``j`` compact JSON with sorted names.
 
-    A number that JSON does not have is ``f`` and a double (IEEE 754, big-endian): an infinity, or NaN, of which there is
-    one. Raises `TokenError` for what none of them can carry without change: integers beyond 64 bits, lone surrogates,
-    objects that are not JSON.
+    A number that JSON does not have is ``f`` and a double (IEEE 754, big-endian): an infinity, or the one NaN. Raises
+    `TokenError` for what none of them can carry without change: integers beyond 64 bits, lone surrogates, objects that
+    are not JSON.
     """
     if isinstance(value, str):
         try:

@@ -34,6 +34,8 @@ from tests.servers import Broker
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
 
 ELSEWHERE: Final = {
+    ("docs/avro.md", "json after"): "tests/unit/formats/test_avro_page.py",
+    ("docs/avro.md", "json before"): "tests/unit/formats/test_avro_page.py",
     ("docs/erase.md", "sh"): "tests/unit/cli/test_erase.py",
     ("docs/key-services.md", "hcl"): "tests/integration/test_key_services.py",
     ("docs/key-services.md", "sh"): "tests/integration/test_key_services.py",

@@ -8,11 +8,16 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from typing import Any
 
+import httpx
 import pytest
 from confluent_kafka import Message, Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -265,9 +270,6 @@ def test_a_registry_that_hangs_pauses_the_lane_and_nothing_is_lost(
 
 
 def test_avro_from_serializer_to_deserializer(kafka: str, registry_url: str, tmp_path: Path):
-    from datetime import date
-    from decimal import Decimal
-
     with staged(kafka, registry_url, tmp_path, "avro") as stage:
         write = avro(stage)
         document = {"born": date(1984, 2, 11), "balance": Decimal("12.50"), "secret": 1.5}
@@ -335,3 +337,147 @@ def test_protobuf_from_serializer_to_deserializer(kafka: str, registry_url: str,
             assert open_token(found.name, stage.keyring) == f"Ana {n}"
             assert (found.n, found.born, list(found.roles)) == (n, "1984", ["a", "b"])
             assert "secret" not in found.DESCRIPTOR.fields_by_name
+
+
+# -- schemas and registries that are a trial ---------------------------------------------------------------------------
+
+TREE = {
+    "type": "record",
+    "name": "Tree",
+    "namespace": "shop",
+    "fields": [
+        {"name": "n", "type": "long"},
+        {"name": "children", "type": {"type": "array", "items": "shop.Tree"}},
+    ],
+}
+TREES = """
+name: trees
+version: "1"
+topic: {topic}
+key: keep
+value: {{format: {format}, registry: {{framing: {framing}}}}}
+fields:
+  "children[*].n": redact
+  "children[*].children": encrypt
+keep: [n]
+commit_interval_ms: 50
+"""
+
+
+def test_a_schema_with_a_cycle(kafka: str, registry_url: str, tmp_path: Path):
+    """What holds itself is protected as a whole, however deep it is; beyond max_depth it is a violation."""
+    policy = TREES.replace(
+        '  "children[*].n": redact\n  "children[*].children": encrypt\n', "  children: encrypt\n"
+    )
+    deep: dict[str, Any] = {"n": 99, "children": []}
+    for n in range(90):
+        deep = {"n": n, "children": [deep]}
+    tree = {"n": 1, "children": [{"n": 2, "children": [{"n": 3, "children": []}]}]}
+    with staged(kafka, registry_url, tmp_path, "avro", policy=policy) as stage:
+        write = avro(stage, TREE)
+        stage.send(write(tree), write(deep), write(tree))
+        with at_work(stage.lane()):
+            messages = stage.clean(2)
+            (violation,) = stage.violations(1)
+        assert violation["code"] == "decode.depth"
+        deserializer = AvroDeserializer(stage.client)
+        for message in messages:
+            found = stage.read_back(deserializer, message)
+            assert found["n"] == 1
+            assert open_token(found["children"], stage.keyring) == tree["children"]
+
+
+@pytest.mark.parametrize("form", ["json", "avro", "protobuf"])
+def test_five_hundred_fields(kafka: str, registry_url: str, tmp_path: Path, form: str):
+    names = [f"field_{n:03}" for n in range(500)]
+    rules = "\n".join(f"  {name}: encrypt" for name in names[1::2])
+    policy = POLICY[: POLICY.index("fields:")] + f"fields:\n{rules}\nkeep: [{', '.join(names[0::2])}]\n"
+    document = {name: name for name in names}
+    with staged(kafka, registry_url, tmp_path, form, policy=policy) as stage:
+        if form == "json":
+            schema = {**JSON, "properties": {name: {"type": "string"} for name in names}, "required": names}
+            record = json_schema(stage, schema)(document)
+        elif form == "avro":
+            record = avro(stage, {**AVRO, "fields": [{"name": name, "type": "string"} for name in names]})(
+                document
+            )
+        else:
+            fields = " ".join(f"string {name} = {n + 1};" for n, name in enumerate(names))
+            made = message_of(f'syntax = "proto3"; message Wide {{ {fields} }}', "Wide")
+            serializer = ProtobufSerializer(made, stage.client, {"use.deprecated.format": False})
+            record = stage.written(serializer, made(**document))
+        stage.send(record, record)
+        with at_work(stage.lane()):
+            assert len(stage.clean(2)) == 2
+            assert stage.violations(0) == []
+
+
+class Failing(BaseHTTPRequestHandler):
+    """Answers 500 to everything while `failing` is set, and otherwise as the registry behind it does."""
+
+    behind: str
+    failing: Event
+
+    def _answer(self) -> None:
+        if self.failing.is_set():
+            self.send_error(500)
+            return
+        length = int(self.headers.get("Content-Length") or 0)
+        headers = {"Content-Type": self.headers.get("Content-Type", "application/json")}
+        answer = httpx.request(
+            self.command, self.behind + self.path, content=self.rfile.read(length), headers=headers
+        )
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815 - the library's names
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        pass
+
+
+def test_a_registry_that_answers_500_pauses_the_lane_and_nothing_is_lost(
+    kafka: str, registry_url: str, tmp_path: Path
+):
+    failing = Event()
+    handler = type("Handler", (Failing,), {"behind": registry_url, "failing": failing})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    with (
+        closing(server.socket),
+        staged(kafka, f"http://127.0.0.1:{server.server_port}", tmp_path, "json") as stage,
+    ):
+        write = json_schema(stage)
+        records = [write(person(n)) for n in range(5)]
+        failing.set()
+        stage.send(*records)
+        with at_work(stage.lane()) as lane:
+            until(lambda: (lane.state, lane.reason) == ("paused", "registry_unavailable"))
+            assert read(kafka, stage.site.clean) == []
+            failing.clear()
+            assert len(stage.clean(5)) == 5
+            until(lambda: lane.state == "running")
+        assert read(kafka, stage.site.violations) == []
+        server.shutdown()
+
+
+@pytest.mark.parametrize("form", ["avro", "protobuf"])
+@pytest.mark.parametrize("cut", [5, 6, -1])
+def test_values_that_are_cut(kafka: str, registry_url: str, tmp_path: Path, form: str, cut: int):
+    policy = POLICY.replace("balance", '"roles[*]"').replace("tags:\n  PII: encrypt", "  name: encrypt")
+    with staged(kafka, registry_url, tmp_path, form, policy=POLICY if form == "avro" else policy) as stage:
+        if form == "avro":
+            document = {"born": None, "balance": Decimal("12.50"), "secret": 1.5}
+            value, headers = avro(stage)({"n": 1, "name": "Ana", **document})
+        else:
+            made = message_of(PROTO, "shop.Person")
+            serializer = ProtobufSerializer(made, stage.client, {"use.deprecated.format": False})
+            value, headers = stage.written(serializer, made(n=1, name="Ana", secret=1.5))
+        assert value is not None
+        stage.send((value, headers), (value[:cut], headers), (value, headers))
+        with at_work(stage.lane()):
+            assert len(stage.clean(2)) == 2
+            (violation,) = stage.violations(1)
+        assert violation["code"] in (f"decode.{form}", "decode.empty", "decode.frame")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from streamguard.errors import ConfigError
-from streamguard.formats.avro.schema import TAG_KEYS, Member, Node, Reader, distinct, graph
+from streamguard.formats.avro.schema import TAG_KEYS, Member, Node, Reader, distinct, graph, takes_no_bytes
 from streamguard.formats.base import Change
 from streamguard.policy.paths import Path, Segment, Wild
 
@@ -35,7 +35,11 @@ def derived(root: Node, changes: Mapping[Path, Change]) -> tuple[Any, dict[str, 
     schema = writing.place(root, {path.segments: change for path, change in changes.items()}, "")
     if schema is _DROPPED:
         raise ConfigError("The policy drops the whole value.", "Drop fields of it instead.")
+    known: dict[int, bool] = {}
     for node in graph(Reader({}).read(schema)):
+        if node.kind == "array" and takes_no_bytes(node.inner[0], known):
+            # Of items that became null, or lost all fields, a reader would take any number from a few bytes.
+            node.json["items"] = [node.json["items"]]
         for member in node.fields:
             if id(member.json) in writing.touched and not _default_fits(member):
                 del member.json["default"]

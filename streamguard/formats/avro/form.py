@@ -54,6 +54,7 @@ class AvroForm(Form):
         source = Reader(references)
         try:
             self._root = source.read(schema)
+            self.record_name = self._root.name
             self._leaves = leaves_of(self._root)
             refuse_endless(self._root)
             self._unions = Unions(self._root, names or Names(), origins)

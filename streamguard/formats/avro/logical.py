@@ -10,10 +10,11 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_MIDNIGHT: Final = datetime(1970, 1, 1)  # noqa: DTZ001  of a time zone that the text names, or none
 _DAY: Final = 86_400  # seconds
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)(?:\.(\d{1,40}))?", re.ASCII)
@@ -32,7 +33,7 @@ Convert = Callable[[Any], Any]
 class Logical:
     """How values of one logical type become texts of `format` (`lift`) and how those become values again (`lower`).
 
-    Both are None where the value is a text already.
+    Both are None where the value is a text already. `format` holds for every value, or is empty.
     """
 
     format: str
@@ -62,6 +63,17 @@ def _days(text: str) -> int:
     return date.fromisoformat(text).toordinal() - _EPOCH
 
 
+def _since_midnight(text: str, per_second: int, digits: int) -> int:
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError
+    hour, minute, second, fraction = found.groups("")
+    if int(hour) > 23 or fraction[digits:].strip("0"):
+        raise ValueError
+    seconds = (int(hour) * 60 + int(minute)) * 60 + int(second)
+    return seconds * per_second + int(fraction[:digits].ljust(digits, "0"))
+
+
 def _time(unit: str) -> Logical:
     per_second, digits = _UNITS[unit]
 
@@ -72,28 +84,16 @@ def _time(unit: str) -> Logical:
         minute, second = divmod(second, 60)
         return f"{minute // 60:02}:{minute % 60:02}:{second:02}.{part:0{digits}}"
 
-    def lower(text: str) -> int:
-        found = _TIME.fullmatch(text)
-        if not found:
-            raise ValueError
-        hour, minute, second, fraction = found.groups("")
-        if int(hour) > 23 or fraction[digits:].strip("0"):
-            raise ValueError
-        seconds = (int(hour) * 60 + int(minute)) * 60 + int(second)
-        return seconds * per_second + int(fraction[:digits].ljust(digits, "0"))
-
-    return Logical("time", lift, lower)
+    return Logical("time", lift, lambda text: _since_midnight(text, per_second, digits))
 
 
 def _timestamp(unit: str, *, utc: bool) -> Logical:
-    per_second, _ = _UNITS[unit]
-    per_day = per_second * _DAY
-    end = "Z" if utc else ""
-    time = _time(unit)
+    per_second, digits = _UNITS[unit]
+    fraction = f".%0{digits}d{'Z' if utc else ''}"
 
     def lift(value: int) -> str:
-        days, rest = divmod(value, per_day)
-        return f"{_date_text(days)}T{time.lift(rest)}{end}"  # type: ignore[misc]
+        seconds, part = divmod(value, per_second)
+        return (_MIDNIGHT + timedelta(0, seconds)).isoformat() + fraction % part
 
     def lower(text: str) -> int:
         found = _INSTANT.fullmatch(text)
@@ -102,13 +102,13 @@ def _timestamp(unit: str, *, utc: bool) -> Logical:
         day, rest, zone = found.groups("")
         if bool(zone) != utc:
             raise ValueError
-        value = _days(day) * per_day + time.lower(rest)  # type: ignore[misc]
+        value = _days(day) * per_second * _DAY + _since_midnight(rest, per_second, digits)
         if len(zone) > 1:
             minutes = int(zone[1:3]) * 60 + int(zone[4:])
             value -= int(f"{zone[0]}{minutes}") * 60 * per_second
         if not -(2**63) <= value < 2**63:
             raise ValueError
-        return int(value)
+        return value
 
     return Logical("date-time", lift, lower)
 
@@ -166,7 +166,7 @@ _SIMPLE: Final = {
     ("int", "date"): Logical("date", _date_text, _days),
     ("int", "time-millis"): _time("millis"),
     ("long", "time-micros"): _time("micros"),
-    ("string", "uuid"): Logical("uuid"),
+    ("string", "uuid"): Logical(""),  # nothing in Avro makes such a text be a UUID
     **{
         ("long", f"{prefix}timestamp-{unit}"): _timestamp(unit, utc=not prefix)
         for prefix in ("", "local-")

@@ -191,7 +191,7 @@ class Reader:
 def full_name(schema: dict[str, Any], space: str) -> tuple[str, str]:
     """A definition's full name and its namespace, inside the namespace `space`."""
     name = schema.get("name")
-    own = schema.get("namespace", space)
+    own = space if schema.get("namespace") is None else schema["namespace"]
     if not isinstance(name, str) or not isinstance(own, str):
         raise _wrong("a named type has no name")
     full = name if "." in name or not own else f"{own}.{name}"
@@ -282,27 +282,26 @@ def _leaf(types: list[Node], path: Path, doc: str, tags: frozenset[str]) -> Leaf
 
 def refuse_endless(root: Node) -> None:
     """Refuse what a few bytes, or none, could make endless: a record that always holds itself, items of no bytes."""
+    nodes = graph(root)
     known: dict[int, bool] = {}
+    if any(node.kind == "array" and takes_no_bytes(node.inner[0], known) for node in nodes):
+        raise ConfigError(
+            "The schema has an array whose items take no bytes (null, or records without fields).",
+            "Give its items a field.",
+        )
+    for node in nodes:
+        takes_no_bytes(node, known)
 
-    def takes_bytes(node: Node, above: tuple[Node, ...]) -> bool:
-        if any(node is outer for outer in above):
-            raise _wrong(f"the record '{node.name}' always holds itself, so that no value of it can end")
-        if id(node) in known:
-            return known[id(node)]
-        if node.kind == "record":
-            fields = [takes_bytes(member.type, (*above, node)) for member in node.fields]  # each is looked at
-            found = any(fields)
-        else:
-            found = node.kind != "null" and (node.kind != "fixed" or node.size > 0)
-        known[id(node)] = found
-        return found
 
-    for node in graph(root):
-        if not takes_bytes(node.inner[0] if node.kind == "array" else node, ()) and node.kind == "array":
-            raise ConfigError(
-                "The schema has an array whose items take no bytes (null, or records without fields).",
-                "Drop the whole array, or give its items a field.",
-            )
+def takes_no_bytes(node: Node, known: dict[int, bool], above: tuple[Node, ...] = ()) -> bool:
+    """Whether values of a type are empty. `known` are types that were asked about, `above` the records around it."""
+    if any(node is outer for outer in above):
+        raise _wrong(f"the record '{node.name}' always holds itself, so that no value of it can end")
+    if id(node) not in known:
+        fields = [takes_no_bytes(field.type, known, (*above, node)) for field in node.fields]
+        is_empty = node.kind == "null" or (node.kind == "fixed" and node.size == 0)
+        known[id(node)] = is_empty or (node.kind == "record" and all(fields))
+    return known[id(node)]
 
 
 def graph(root: Node) -> list[Node]:

@@ -17,7 +17,7 @@ from streamguard.guard.check import paths, records, transforms
 from streamguard.guard.check.facts import Facts, as_clause
 from streamguard.guard.check.together import between
 from streamguard.policy.loader import LoadedPolicy
-from streamguard.policy.problems import Problem, in_order
+from streamguard.policy.problems import Problem, errors, in_order
 
 RULES: Final = (
     paths.unknown_paths,
@@ -58,7 +58,10 @@ def check_against(loaded: LoadedPolicy, form: Form) -> list[Problem]:
 
 
 def _problems(facts: Facts) -> list[Problem]:
-    return in_order(facts.bad_paths + [problem for rule in RULES for problem in rule(facts)])
+    found = facts.bad_paths + [problem for rule in RULES for problem in rule(facts)]
+    if not errors(found):  # what leaves can be described once everything else is right
+        found += transforms.clean_schema(facts)
+    return in_order(found)
 
 
 def check_all(policies: Sequence[LoadedPolicy]) -> list[Problem]:

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from streamguard.errors import ConfigError
 from streamguard.formats.base import Leaf
 from streamguard.guard.check.facts import TEXT, Facts, as_clause, quoted
 from streamguard.guard.classify import first_tag
+from streamguard.guard.corridor import out_form
 from streamguard.guard.fields import field_of, leaf_at
 from streamguard.policy.expected import Place
 from streamguard.policy.models import Rule
@@ -70,6 +72,18 @@ def tagged_transforms(facts: Facts) -> Iterator[Problem]:
             yield from _problems_of_rule(facts, rule, str(leaf.path), place, leaf)
         if not bearers:
             yield from _problems_of_rule(facts, rule, f"<{tag}>", place, None)
+
+
+def clean_schema(facts: Facts) -> Iterator[Problem]:
+    """Where clean records have a schema, what the transforms make of the values must have a type in it."""
+    value = facts.policy.value
+    if not facts.form.declares or (value.format == "json" and value.registry is None):
+        return
+    try:
+        out_form(facts.policy, facts.form, facts.keyring)
+    except ConfigError as error:
+        place: Place = ("value", "schema") if facts.loaded.document.has(("value", "schema")) else ("value",)
+        yield facts.report(place, as_clause(error.message), "clean_schema", as_clause(error.remedy))
 
 
 def kept_tags(facts: Facts) -> Iterator[Problem]:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Change
 from streamguard.formats.protobuf import ProtobufForm
-from streamguard.formats.protobuf_comments import comments_of
-from streamguard.formats.protobuf_files import compile_files, pool_of
-from streamguard.formats.protobuf_print import printed
+from streamguard.formats.protobuf.comments import comments_of
+from streamguard.formats.protobuf.files import compile_files, pool_of
+from streamguard.formats.protobuf.print import printed
 from streamguard.policy.paths import Path as FieldPath
 from streamguard.policy.paths import parse_path
 from tests.unit.formats.protobuf_schemas import OLD, RICH, documents, files, message_of
@@ -531,7 +531,7 @@ def test_changed_fields_keep_name_number_and_label():
         "google.protobuf.UInt64Value w_u32 = 58;", "map<string, string> times = 32;", "repeated string structs = 46;",
     ):  # fmt: skip
         assert line in text
-    assert result.message == rich.message
+    assert result.record_name == rich.record_name
     assert result.index == rich.index
     document = {
         "i32": "t1", "maybe_int": "t2", "ints": ["a", "b"], "by_text": 2**40, "labels": {"x": 1}, "at": "t3",
@@ -668,7 +668,7 @@ def test_messages_in_several_places_that_change_differently_become_several():
 def test_recursive_messages_change_where_they_are_named():
     nodes = ProtobufForm(RICH, message="Node")
     result = nodes.changed(changes(name=INTEGER, next=STRING))
-    assert result.message == "test.rich.Node"
+    assert result.record_name == "test.rich.Node"
     document = {"name": 5, "next": "t", "children": [{"name": "as it was", "next": {"took": 5}}]}
     assert result.decode(result.encode(copy.deepcopy(document))) == document
 
@@ -854,7 +854,7 @@ def test_the_message_is_found_by_name_or_position():
     }.items():  # fmt: skip
         assert ProtobufForm(RICH, message=wanted)._descriptor.name == name
     inner = ProtobufForm(RICH, message="Inner")
-    assert ProtobufForm(RICH, message=inner.index).message == inner.message == "test.rich.Rich.Inner"
+    assert ProtobufForm(RICH, message=inner.index).record_name == inner.record_name == "test.rich.Rich.Inner"
     assert inner.changed(changes(name=INTEGER)).index == inner.index
 
 
@@ -998,8 +998,8 @@ def test_a_descriptor_that_lacks_what_it_names_is_refused():
 
 def test_a_position_that_readers_count_differently_is_refused():
     source = "message A { map<string, string> m = 1; message B { int32 b = 1; } message C { int32 c = 1; } }"
-    assert form(source, message=(0, 0)).message == "p.A.B"
-    assert form(source, message=(0, 2)).message == "p.A.C"
+    assert form(source, message=(0, 0)).record_name == "p.A.B"
+    assert form(source, message=(0, 2)).record_name == "p.A.C"
     with pytest.raises(ConfigError, match="to Java and another one to Python"):
         form(source, message=(0, 1))
     assert form(source, message="C").index == (0, 1)
@@ -1028,7 +1028,7 @@ def test_what_confluents_serializer_writes_is_read(registry):
     assert framed[5:8] == b"\x04\x00\x0c"  # two steps: 0, 6, as zigzag varints
     read = ProtobufForm(registered.schema_str, message=(0, 6))
     assert read.decode(framed[8:]) == document
-    assert read.message == inner.message
+    assert read.record_name == inner.record_name
 
 
 def test_confluents_deserializer_reads_what_leaves(registry):

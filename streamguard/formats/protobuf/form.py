@@ -11,21 +11,21 @@ from google.protobuf.descriptor import FieldDescriptor as Field
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Change, Column, Form, Leaf
-from streamguard.formats.protobuf_comments import comments_of
-from streamguard.formats.protobuf_derive import derived
-from streamguard.formats.protobuf_files import (
+from streamguard.formats.protobuf.comments import comments_of
+from streamguard.formats.protobuf.derive import derived
+from streamguard.formats.protobuf.files import (
     compile_files,
     descriptor_of,
     is_known,
     pool_of,
     runtime_pool,
 )
-from streamguard.formats.protobuf_leaves import leaves_of
-from streamguard.formats.protobuf_plain import lifting, lowering
-from streamguard.formats.protobuf_print import printed
-from streamguard.formats.protobuf_read import Unreadable, reader
-from streamguard.formats.protobuf_wire import nests_deeper
-from streamguard.formats.protobuf_write import writer
+from streamguard.formats.protobuf.leaves import leaves_of
+from streamguard.formats.protobuf.plain import lifting, lowering
+from streamguard.formats.protobuf.print import printed
+from streamguard.formats.protobuf.read import Unreadable, reader
+from streamguard.formats.protobuf.wire import nests_deeper
+from streamguard.formats.protobuf.write import writer
 from streamguard.policy.paths import Path
 from streamguard.policy.problems import did_you_mean
 
@@ -61,27 +61,9 @@ class ProtobufForm(Form):
         self._descriptor = _message(self._pool.FindFileByName(self._files[-1].name), message)
         self.decode: Callable[[Any], Any] = reader(self._descriptor, self._unchecked)
         self.encode: Callable[[Any], bytes] = writer(self._descriptor)
-
-    @property
-    def record_name(self) -> str:  # type: ignore[override]
-        """The full name of the message type."""
-        return str(self._descriptor.full_name)
-
-    @cached_property
-    def index(self) -> tuple[int, ...]:
-        """The position of the message type in its file, as Confluent's framing writes it in Java."""
-        descriptor, steps = self._descriptor, list[int]()
-        while descriptor is not None:
-            outer = descriptor.containing_type
-            siblings = _inside(outer) if outer else list(descriptor.file.message_types_by_name.values())
-            steps.append([one.full_name for one in siblings].index(descriptor.full_name))
-            descriptor = outer
-        return tuple(reversed(steps))
-
-    @cached_property
-    def imports(self) -> tuple[str, ...]:
-        """The files that the schema itself imports and that a registry needs references for."""
-        return tuple(name for name in self._files[-1].dependency if not is_known(name))
+        self.record_name = str(self._descriptor.full_name)
+        self.index = _position(self._descriptor)
+        self.imports = tuple(name for name in self._files[-1].dependency if not is_known(name))
 
     @property
     def text(self) -> str:
@@ -142,6 +124,17 @@ class ProtobufForm(Form):
             found |= {f"{name}.{field.name}" for field in message.field if field.type == Field.TYPE_STRING}
             waiting += [(nested, f"{name}.{nested.name}") for nested in message.nested_type]
         return frozenset(found)
+
+
+def _position(descriptor: Any) -> tuple[int, ...]:
+    """The position of a message type in its file, as Confluent's framing writes it in Java."""
+    steps: list[int] = []
+    while descriptor is not None:
+        outer = descriptor.containing_type
+        siblings = _inside(outer) if outer else list(descriptor.file.message_types_by_name.values())
+        steps.append([one.full_name for one in siblings].index(descriptor.full_name))
+        descriptor = outer
+    return tuple(reversed(steps))
 
 
 def _message(file: Any, wanted: str | Sequence[int] | None) -> Any:

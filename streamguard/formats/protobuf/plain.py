@@ -11,7 +11,7 @@ from typing import Any, Final
 from google.protobuf.descriptor import FieldDescriptor as Field
 
 from streamguard.formats.base import Column
-from streamguard.formats.protobuf_known import (
+from streamguard.formats.protobuf.known import (
     BILLION,
     DURATION,
     FIRST,

@@ -9,8 +9,8 @@ from typing import Any, Final
 from google.protobuf.descriptor import FieldDescriptor as Field
 
 from streamguard.formats.base import Leaf
-from streamguard.formats.protobuf_files import TAGS, confluent_meta
-from streamguard.formats.protobuf_known import ANY, DURATION, JSON, TIMESTAMP, WRAPPERS, enum_names, is_map
+from streamguard.formats.protobuf.files import TAGS, confluent_meta
+from streamguard.formats.protobuf.known import ANY, DURATION, JSON, TIMESTAMP, WRAPPERS, enum_names, is_map
 from streamguard.policy.paths import Path, Wild
 
 _TYPES: Final = {

@@ -14,10 +14,10 @@ from google.protobuf import descriptor_pb2
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Change
-from streamguard.formats.protobuf_comments import comments_of
-from streamguard.formats.protobuf_files import untagged
-from streamguard.formats.protobuf_known import WRAPPERS
-from streamguard.formats.protobuf_print import symbols
+from streamguard.formats.protobuf.comments import comments_of
+from streamguard.formats.protobuf.files import untagged
+from streamguard.formats.protobuf.known import WRAPPERS
+from streamguard.formats.protobuf.print import symbols
 from streamguard.policy.paths import Path, Segment, Wild
 from streamguard.policy.problems import listed
 

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import EncodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from streamguard.formats.protobuf_known import BILLION, DURATION, JSON, TIMESTAMP, WRAPPERS, Convert, is_map
+from streamguard.formats.protobuf.known import BILLION, DURATION, JSON, TIMESTAMP, WRAPPERS, Convert, is_map
 
 
 def writer(descriptor: Any) -> Callable[[Any], bytes]:

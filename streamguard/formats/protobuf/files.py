@@ -21,7 +21,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from streamguard.errors import ConfigError
-from streamguard.formats.protobuf_print import printed
+from streamguard.formats.protobuf.print import printed
 
 File = Any
 """A ``FileDescriptorProto``."""

@@ -29,7 +29,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from streamguard.formats.protobuf_known import (
+from streamguard.formats.protobuf.known import (
     BILLION,
     DURATION,
     FIRST,
