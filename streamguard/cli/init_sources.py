@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamguard.errors import ConfigError, UsageError
 

@@ -101,11 +101,9 @@ class RegisteredCorridors:
             self._known.clear()
         corridor = self._known[frame] = self._compiled(registered, frame)
         if isinstance(corridor, Finding):
-            _log.warning(
-                "schema.refused", policy=self._loaded.policy.name, code=corridor.code, path=corridor.path
-            )
+            _log.warning("schema.refused", policy=self._loaded.policy.name, code=corridor.code)
         else:
-            _log.info("schema.compiled", policy=self._loaded.policy.name, schema=str(frame.schema))
+            _log.info("schema.compiled", policy=self._loaded.policy.name)
         return corridor
 
     def _compiled(self, registered: Registered, frame: framing.Frame) -> Corridor | Finding:

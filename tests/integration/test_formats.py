@@ -31,6 +31,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 
+from streamguard.access.authn import Credential
+from streamguard.access.reading import Documents, source_form
+from streamguard.access.records import Record, Records
+from streamguard.access.setup import open_desk
 from streamguard.crypto.aead import open_token
 from streamguard.crypto.keyring import Keyring
 from streamguard.formats.registry import open_registry
@@ -143,6 +147,18 @@ class Stage:
         headers = message.headers()
         context = SerializationContext(self.site.clean, MessageField.VALUE, headers)
         return deserializer(message.value(), context)
+
+    def revealed(self, message: Message) -> Any:
+        """What `streamguard reveal --topic` makes of a clean record."""
+        loaded = load_policy(self.folder / "people.yaml")
+        headers: Any = message.headers() or []
+        document = Documents(loaded, self.keyring, self.registry).read(message.value() or b"", headers)
+        desk = open_desk(self.keyring, None)
+        records = Records(loaded, desk, form=source_form(loaded, self.registry))
+        assert (
+            records.reveal(desk.enter(Credential()), [Record(document, headers)], topic=self.site.clean) == []
+        )
+        return document
 
     def latest_text(self) -> str:
         return self.client.get_latest_version(f"{self.site.clean}-value").schema.schema_str or ""
@@ -282,6 +298,7 @@ def test_avro_from_serializer_to_deserializer(kafka: str, registry_url: str, tmp
             found = stage.read_back(deserializer, message)
             assert open_token(found.pop("name"), stage.keyring) == (f"Ana {n}" if n < 20 else "Eva")
             assert found == {"n": n, "born": "1984" if n < 20 else None, "balance": Decimal("12.50")}
+        assert stage.revealed(messages[3]) == {"n": 3, "name": "Ana 3", "born": "1984", "balance": "12.50"}
         fields = {each["name"]: each for each in stage.latest()["fields"]}
         assert fields["name"] == {"name": "name", "type": "string", "doc": "as on the passport"}
         assert fields["born"] == {"name": "born", "type": ["null", "string"], "default": None}
