@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from streamguard.draft import kinds
@@ -26,9 +26,16 @@ class Finding:
 
 def detect(leaf: Leaf, values: list[Any]) -> Finding | None:
     """What a leaf holds, judged by its path, its types, its schema's tags and the values that were seen there."""
-    if leaf.tags:
-        tags = ", ".join(sorted(leaf.tags))
-        return Finding(kinds.TAGGED, Confidence.CERTAIN, f"its schema says {tags}")
+    found = _judged(leaf, values)
+    if not leaf.tags:
+        return found
+    says = f"its schema says {', '.join(sorted(leaf.tags))}"
+    if found is None:
+        return Finding(kinds.TAGGED, Confidence.CERTAIN, says)
+    return replace(found, confidence=Confidence.CERTAIN, reason=f"{says}, and {found.reason}")
+
+
+def _judged(leaf: Leaf, values: list[Any]) -> Finding | None:
     name = named(leaf.path)
     if leaf.free or "bytes" in leaf.types:
         return _of_open(leaf, name, is_filled=bool(values))

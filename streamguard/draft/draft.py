@@ -13,6 +13,7 @@ from streamguard.draft.evidence import Evidence, Values
 from streamguard.draft.expect import expected, match
 from streamguard.draft.keys import KeyTreatment, treat_key
 from streamguard.draft.kinds import Confidence
+from streamguard.draft.maps import with_whole_maps
 from streamguard.draft.propose import Proposer, Treatment
 from streamguard.draft.sample import record_of, values_for, without_optional
 from streamguard.draft.write import Case, Outline, policy_text, tests_text
@@ -68,7 +69,7 @@ def draft(
     """
     described = described or inferred(evidence)
     form = described.form
-    leaves = form.leaves
+    leaves = with_whole_maps(form.leaves, evidence.documents)
     if not leaves or not all(leaf.path.segments for leaf in leaves):
         raise ConfigError("The records have no fields.", "Look at records that have some.")
 

@@ -40,7 +40,7 @@ class Evidence:
         return [
             (row, value)
             for row, document in enumerate(self.documents)
-            for value in _below(document, path.segments)
+            for value in below(document, path.segments)
             if value is not None
         ]
 
@@ -88,15 +88,16 @@ def _nothing_to_read(form: Form, unreadable: Counter[str]) -> ConfigError:
     )
 
 
-def _below(node: Any, segments: tuple[Segment, ...]) -> Iterator[Any]:
+def below(node: Any, segments: tuple[Segment, ...]) -> Iterator[Any]:
+    """What stands at a path of a document, nulls included."""
     if not segments:
         yield node
         return
     step, rest = segments[0], segments[1:]
     if step is Wild.EACH:
         for child in node if isinstance(node, list) else ():
-            yield from _below(child, rest)
+            yield from below(child, rest)
     elif isinstance(node, dict):
         children = node.values() if step is Wild.ANY else [node[step]] if step in node else []
         for child in children:
-            yield from _below(child, rest)
+            yield from below(child, rest)

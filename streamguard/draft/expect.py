@@ -42,7 +42,10 @@ def _of(treatment: Treatment, proposer: Proposer) -> _Expected:
     if rule is None:
         return _Expected(value, is_matcher=False)
     if next(iter(rule)) in _KEYED:
-        return _Expected(match(rule, value), is_matcher=True)
+        matcher = match(rule, value)
+        if "bytes" in treatment.leaf.types:
+            matcher.pop("$decrypts_to", None)  # YAML has no way to write what it holds
+        return _Expected(matcher, is_matcher=True)
     (output,) = proposer.transform(treatment.leaf, rule).apply([value], lambda _, __: None)
     return _Expected(output, is_matcher=False)
 

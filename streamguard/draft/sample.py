@@ -54,25 +54,26 @@ def record_of(values: dict[Path, Any], leaves: Sequence[Leaf], form: Form) -> An
             if leaf.free and leaf.types == {"object"}:
                 values[leaf.path] = _filled(record, leaf.path, form.passes)
         return record if form.passes(record) else None
-    for _ in range(2):  # of alternatives (a oneof of Protobuf) only one stays
-        again = _written_and_read(record, form)
-        if again == record:
-            return record
-        record = _common(record, again)
-    return None
+    if _written_and_read(record, form) == record:
+        return record
+    held: dict[Path, Any] = {}  # of alternatives, such as a oneof of Protobuf, the first
+    for path, value in values.items():
+        more = document_of({**held, path: value})
+        if _written_and_read(more, form) == more:
+            held[path] = value
+    return document_of(held) if held else None
 
 
 def _as_form_has_it(value: Any, path: Path, form: Form) -> Any:
-    """The value in the first spelling that the form can hold: times with or without a zone, numbers with decimals."""
-    lower = form.lower(path)
-    if lower is None or not isinstance(value, str):
+    """The value as the form gives it back: times with a zone or without, numbers with as many decimals as they have."""
+    lower, lift = form.lower(path), form.lift(path)
+    if lower is None or lift is None or not isinstance(value, str):
         return value
     for text in (value, value.removesuffix("Z"), value.partition(".")[0]):
         try:
-            lower([text])
+            return lift(lower([text]))[0]
         except (ValueError, TypeError, OverflowError):
             continue
-        return text
     return value
 
 
@@ -84,15 +85,6 @@ def _written_and_read(record: Any, form: Form) -> Any:
         return document if lift is None else lift([document])[0]
     except (ValueError, TypeError, OverflowError, LookupError):
         return None
-
-
-def _common(node: Any, other: Any) -> Any:
-    """What is left of a document where another one has nothing at the same place."""
-    if isinstance(node, dict) and isinstance(other, dict):
-        return {name: _common(child, other[name]) for name, child in node.items() if name in other}
-    if isinstance(node, list) and isinstance(other, list):
-        return [_common(child, below) for child, below in zip(node, other, strict=False)]
-    return node
 
 
 def document_of(values: Mapping[Path, Any]) -> Any:
@@ -174,14 +166,14 @@ def _copy(node: Any) -> Any:
 
 def _value(leaf: Leaf, kind: Kind | None, random: Random) -> Any:
     if leaf.enum:
-        return next(value for value in leaf.enum if value is not None)
+        return [value for value in leaf.enum if value is not None][-1]  # the first is often a default
     types = leaf.types
     if "string" in types:
         return _fitted(_text(leaf, kind, random), leaf)
     if "integer" in types or "number" in types:
         return _number(kind, random, whole="number" not in types)
     if "boolean" in types:
-        return random.random() < 0.5
+        return True
     if "bytes" in types:
         return b64encode(random.randbytes(9)).decode()
     return [] if "array" in types else {}

@@ -21,7 +21,8 @@ FORMATS: Final = ("date", "date-time", "email", "uuid", "ipv4", "ipv6")
 """The formats that are claimed for a place where every text conforms."""
 
 _TYPES: Final = {
-    str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null", dict: "object", list: "array",
+    str: "string", bytes: "bytes", int: "integer", float: "number", bool: "boolean", type(None): "null",
+    dict: "object", list: "array",
 }  # fmt: skip
 _CONFORMS: Final[Mapping[str, Callable[[Any], bool]]] = {
     name: jsonschema_rs.validator_for({"format": name}, validate_formats=True).is_valid for name in FORMATS
@@ -125,7 +126,7 @@ def is_data(name: str) -> bool:
 
 def _fold(shape: Shape) -> None:
     """Turn objects that are maps into maps, everywhere below."""
-    if shape.names and _is_map(shape):
+    if shape.names and is_map(shape):
         shape.values = Shape()
         for below in shape.names.values():
             shape.values.merge(below)
@@ -135,7 +136,8 @@ def _fold(shape: Shape) -> None:
             _fold(child)
 
 
-def _is_map(shape: Shape) -> bool:
+def is_map(shape: Shape) -> bool:
+    """Whether the property names of the objects at one place are data."""
     if any(map(is_data, shape.names)) or _is_mostly_new(shape):
         return True
     return len(shape.names) >= _MANY_NAMES and _is_sparse(shape)

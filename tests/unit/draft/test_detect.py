@@ -82,6 +82,7 @@ def test_an_enum_is_judged_by_its_name_alone():
 
 def test_what_a_schema_says_itself_is_certain():
     assert found("amount", 1, tags=frozenset({"PII"})) == (kinds.TAGGED, CERTAIN)
+    assert found("name", "Ana Sousa", tags=frozenset({"PII"})) == (kinds.NAME, CERTAIN)
 
 
 @pytest.mark.parametrize("types", [{"object"}, {"array"}, {"object", "string"}, {"bytes"}])
