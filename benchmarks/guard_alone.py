@@ -12,13 +12,16 @@ from typing import Any, Final
 
 import orjson
 
+from benchmarks import formats
 from benchmarks.guards import reference_guard
 from benchmarks.records import SCHEMA, orders
 from benchmarks.series import columns
 from streamguard.crypto.keyring import Keyring
 from streamguard.formats.json_schema import Schema
 from streamguard.guard.batch import Batch
-from streamguard.guard.guard import SLICE, Guard, Stage, build
+from streamguard.guard.corridor import Stage
+from streamguard.guard.fields import build
+from streamguard.guard.guard import SLICE, Guard
 from streamguard.guard.protect import Protect
 from streamguard.policy.models import Rule
 from streamguard.policy.paths import parse_path
@@ -56,9 +59,10 @@ def measure(*, rounds: int, records: int) -> dict[str, Any]:
     """All figures, in microseconds of CPU per record (per value for `transforms`)."""
     values = orders(records - records % SLICE)
     guards = {"guard": reference_guard(), "guard with inspect": reference_guard(inspect=True)}
+    contenders = {name: (guard, values) for name, guard in guards.items()} | formats.guarded(values)
     verbs = list(_verbs())
-    for guard in guards.values():
-        _run(guard, values[:_WARM_UP])  # keys are minted, tables built
+    for guard, its in contenders.values():
+        _run(guard, its[:_WARM_UP])  # keys are minted, tables built
     for _, step in verbs:
         _apply(
             step, values
@@ -66,7 +70,8 @@ def measure(*, rounds: int, records: int) -> dict[str, Any]:
     totals, stages, transforms = [], [], []
     for _ in range(rounds):
         totals.append(
-            {"orjson.loads": _loads(values)} | {name: _run(guard, values) for name, guard in guards.items()}
+            {"orjson.loads": _loads(values)}
+            | {name: _run(guard, its) for name, (guard, its) in contenders.items()}
         )
         stages.append(_stages(guards["guard with inspect"], values))
         transforms.append({label: _apply(steps, values) for label, steps in verbs})
@@ -74,6 +79,7 @@ def measure(*, rounds: int, records: int) -> dict[str, Any]:
     return {
         "total": total,
         "over_loads": {name: total[name].over(total["orjson.loads"]) for name in guards},
+        "over_json": {name: total[name].over(total["guard"]) for name in contenders if name not in guards},
         "stages": columns(stages),
         "transforms": columns(transforms),
     }
@@ -130,7 +136,7 @@ def _parts(stage: Stage) -> Iterator[tuple[str, Callable[[Batch], None]]]:
     if not isinstance(stage, Protect):
         yield type(stage).__name__.lower(), stage.apply
         return
-    for columns_, transform, path in stage.steps:
+    for path, columns_, transform, *_ in stage.steps:
         yield f"protect {path} ({transform.verb})", Protect({columns_.path: transform}).apply
 
 

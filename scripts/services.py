@@ -1,4 +1,4 @@
-"""What the servers for development and tests have in common: scripts/kafka, scripts/openbao and scripts/postgres.
+"""What the servers for development and tests have in common: those of scripts/kafka, openbao, postgres and registry.
 
 Each server has a name, a folder below .cache/ with its port, its data and its log, and goes on running after the
 command that started it. Loopback only. Of Python, the standard library only.
@@ -167,6 +167,55 @@ def free_ports(count: int) -> list[int]:
 
 def tail(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def find_java(program: str) -> str:
+    """The Java of JAVA_HOME or of PATH, at least 17, which `program` asks for."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
+    said = ""
+    if java:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if not java or not version or int(version[1]) < 17:
+        found = f"found version {version[1]}" if version else "found none"
+        raise Trouble(
+            f"{program} needs Java 17 or newer ({found}). Debian, Ubuntu: apt-get install default-jre-headless maven; "
+            "macOS: brew install openjdk maven",
+            MISSING_PART,
+        )
+    return java
+
+
+def download(kind: str, what: str, pom: Path, goal: str, target: Path) -> None:
+    """Fill `target` with what `pom` depends on, by a goal of Maven's dependency plugin; anew when `pom` changed."""
+    made_from = target / pom.name
+    if made_from.exists() and made_from.read_bytes() == pom.read_bytes():
+        return
+    maven = shutil.which("mvn")
+    if not maven:
+        raise Trouble(
+            f"Maven is needed to download {what}. Debian, Ubuntu: apt-get install maven; macOS: brew install maven",
+            MISSING_PART,
+        )
+    say(kind, f"downloading {what}, once")
+    fresh = target.with_name(f"{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    done = subprocess.run(
+        [
+            *(maven, "--quiet", "--batch-mode", "--file", str(pom), f"dependency:{goal}"),
+            *(f"-DoutputDirectory={fresh}", f"-DmarkersDirectory={fresh}", "-DincludeScope=runtime"),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Trouble(f"Maven could not download {what}:\n{done.stdout}{done.stderr}")
+    shutil.copy(pom, fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ exceptions never travel through it (raise ours ``from None``): they carry docume
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class StreamGuardError(Exception):
     """Something a person has to act on. `remedy` says how; `exit_code` is what a command ends with."""
@@ -31,15 +33,34 @@ class ConfigError(StreamGuardError):
     """A policy, schema or service file is missing, unreadable or refused."""
 
 
-class KeysUnavailableError(StreamGuardError):
-    """The KMS or the store cannot serve a key *now*. A lane pauses and retries; nothing passes meanwhile.
+class UnavailableError(StreamGuardError):
+    """Something that a record needs cannot be had *now*. A lane pauses and retries; nothing passes meanwhile.
 
-    `lasts` when a person has to act first, so that asking again at once is of no use.
+    `reason` names what is away in logs and metrics. `lasts` when a person has to act first, so that asking again at
+    once is of no use.
     """
+
+    reason: ClassVar[str]
 
     def __init__(self, message: str, remedy: str = "", *, lasts: bool = False) -> None:
         super().__init__(message, remedy)
         self.lasts = lasts
+
+
+class KeysUnavailableError(UnavailableError):
+    """The KMS or the store cannot serve a key now."""
+
+    reason = "keys_unavailable"
+
+
+class RegistryUnavailableError(UnavailableError):
+    """The Schema Registry cannot be asked now."""
+
+    reason = "registry_unavailable"
+
+
+class SchemaMissingError(StreamGuardError):
+    """The Schema Registry has no schema of this id: the fault of the record that names it, and not of the moment."""
 
 
 class KeyMissingError(StreamGuardError):

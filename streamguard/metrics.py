@@ -109,6 +109,18 @@ KMS_SECONDS: Final = Histogram(
     buckets=_SECONDS,
 )
 
+# -- The Schema Registry ---------------------------------------------------------------------------------------------
+
+REGISTRY_SECONDS: Final = Histogram(
+    "streamguard_registry_seconds",
+    "Time of one request to the Schema Registry; retries count apart, and what is known already is not asked for.",
+    [
+        "operation",
+        "outcome",
+    ],  # schema, references, latest, compatible, register, health; ok, refused, unavailable
+    buckets=_SECONDS,
+)
+
 # -- Of the processes themselves -------------------------------------------------------------------------------------
 
 RELOADS: Final = Counter(
@@ -122,6 +134,11 @@ RESTARTS: Final = Counter(
 def observe_kms(provider: str, operation: str, outcome: str, seconds: float) -> None:
     """Count one request to the service of the master key."""
     KMS_SECONDS.labels(provider, operation, outcome).observe(seconds)
+
+
+def observe_registry(operation: str, outcome: str, seconds: float) -> None:
+    """Count one request to the Schema Registry."""
+    REGISTRY_SECONDS.labels(operation, outcome).observe(seconds)
 
 
 class LaneMetrics:

@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from hypothesis import HealthCheck, settings
 
 from tests.key_services import Moto, SoftHsm
-from tests.servers import Broker, MissingPart, OpenBao, Postgres, Server, database_at, unique
+from tests.servers import Broker, MissingPart, OpenBao, Postgres, Registry, Server, database_at, unique
 
 # A slow machine is no failure of a property.
 settings.register_profile("streamguard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,6 +27,7 @@ PARTS = {
     "kafka": {"kafka", "topic", "second_kafka", "start_broker"},
     "postgres": {"postgres", "postgres_url", "second_postgres"},
     "openbao": {"openbao"},
+    "registry": {"registry_url", "second_registry"},
     "softhsm": {"softhsm"},
 }
 REQUIRED = set(filter(None, os.environ.get("STREAMGUARD_REQUIRE", "").split(",")))
@@ -161,6 +162,25 @@ def openbao() -> Iterator[OpenBao]:
     scripts/openbao starts it, and it is deleted at the end.
     """
     server = OpenBao.fresh()
+    started(server)
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def registry_url() -> str:
+    """The address of a real Schema Registry that all tests share: keep to subjects of your own.
+
+    ``STREAMGUARD_TEST_REGISTRY`` names one that runs already; otherwise scripts/registry starts one, and it goes on
+    running as the broker does.
+    """
+    return os.environ.get("STREAMGUARD_TEST_REGISTRY") or started(Registry.shared())
+
+
+@pytest.fixture
+def second_registry() -> Iterator[Registry]:
+    """One more Schema Registry, running, that this test may treat as it likes; deleted after the test."""
+    server = Registry.fresh()
     started(server)
     yield server
     server.delete()

@@ -149,6 +149,12 @@ class OpenBao(Server):
         return answer if isinstance(answer, dict) else {}
 
 
+class Registry(Server):
+    """One Schema Registry; its address is what ``registry: {url: …}`` takes."""
+
+    kind = "registry"
+
+
 def unique(stem: str) -> str:
     """A topic or group name that no other test and no other run uses."""
     return f"{re.sub(r'[^a-zA-Z0-9._-]', '-', stem)}-{uuid.uuid4().hex[:8]}"

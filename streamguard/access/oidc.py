@@ -49,11 +49,8 @@ class Oidc:
             return self._verified(token)
         except jwt.PyJWTError as error:
             code = next((code for kind, code in _CODES if isinstance(error, kind)), "token_malformed")
-        except (
-            ValueError,
-            TypeError,
-            RecursionError,
-        ):  # what no token of an issuer's makes the library raise
+        # What no token of an issuer's makes the library raise.
+        except (ValueError, TypeError, RecursionError):
             code = "token_malformed"
         raise AuthenticationError(code) from None
 

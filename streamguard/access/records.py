@@ -16,10 +16,11 @@ from streamguard.access.reveal import Answer, Desk, Request
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.wire import parse_key_ids
 from streamguard.errors import TokenError
-from streamguard.formats.json_schema import Schema
+from streamguard.formats.base import Form
+from streamguard.formats.open import declared_form
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.columns import Column, Columns
-from streamguard.guard.guard import build, leaf_at
+from streamguard.guard.corridor import transforms_of
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.paths import parse_path
 from streamguard.transforms.base import Origin, Transform
@@ -52,27 +53,30 @@ class Fault:
     answer: Answer
 
 
-def reversible_fields(loaded: LoadedPolicy, keyring: Keyring) -> dict[str, Transform[Any]]:
-    """The fields of a policy whose values can be had back, by path."""
-    policy = loaded.policy
-    leaves = Schema(loaded.schema).leaves if loaded.schema is not None else ()
-    built = {
-        path: build(policy, rule, path, keyring, leaf_at(leaves, parse_path(path)))
-        for path, rule in policy.fields.items()
-    }
-    return {path: transform for path, transform in built.items() if transform.reversible}
+def reversible_fields(
+    loaded: LoadedPolicy, keyring: Keyring, form: Form | None = None
+) -> dict[str, Transform[Any]]:
+    """The fields of a policy whose values can be had back, by path. `form` is the source's, if not as in its file."""
+    leaves = (form or declared_form(loaded)).leaves
+    transforms = transforms_of(loaded.policy, leaves, keyring)
+    return {str(path): transform for path, transform in transforms.items() if transform.reversible}
 
 
 class Records:
-    """The records of one policy. `any_version` takes records that another version of the policy has written."""
+    """The records of one policy. `any_version` takes records that another version of the policy has written.
 
-    def __init__(self, loaded: LoadedPolicy, desk: Desk, *, any_version: bool = False) -> None:
+    `form` is the source's, if not as in its schema's file: its tags say which fields are protected, too.
+    """
+
+    def __init__(
+        self, loaded: LoadedPolicy, desk: Desk, *, any_version: bool = False, form: Form | None = None
+    ) -> None:
         self._desk = desk
         policy = self._policy = loaded.policy
         self._version = None if any_version else f"{policy.name}@{policy.version}".encode()
         self._fields = [
             (path, Columns(parse_path(path), "reveal"), transform)
-            for path, transform in reversible_fields(loaded, desk.keyring).items()
+            for path, transform in reversible_fields(loaded, desk.keyring, form).items()
         ]
 
     def reveal(
@@ -94,10 +98,8 @@ class Records:
         told = [self._key_ids(record) for record in records]
         known: dict[tuple[str, int], Any] = {}
         faults: list[Fault] = []
-        for needs_subject in (
-            False,
-            True,
-        ):  # whose a date is stands in another field, which therefore goes first
+        # Whose a date is stands in another field, which therefore goes first.
+        for needs_subject in (False, True):
             asks: list[Ask] = []
             places: list[_Place] = []
             for path, columns, transform in self._fields:

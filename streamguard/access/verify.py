@@ -132,9 +132,8 @@ class Verifier:
     def _walk(self, witnesses: dict[int, set[bytes]], verdict: Verdict) -> None:
         heads = _Heads(self._audit.heads())
         previous, expected, signed_to = FIRST, 1, 0
-        end = max(
-            (row.seq for row in self._audit.newest(1)), default=0
-        )  # what comes meanwhile is not our business
+        # What comes meanwhile is not our business.
+        end = max((row.seq for row in self._audit.newest(1)), default=0)
         for row in self._audit.entries(to=end):
             verdict.entries += 1
             verdict.flaws += _entry_flaws(row, previous, expected)

@@ -39,6 +39,7 @@ from streamguard.cli import (  # noqa: E402
     demo,  # noqa: F401
     erase,  # noqa: F401
     filter,  # noqa: A004, F401
+    init,  # noqa: F401
     keys,  # noqa: F401
     keys_destroy,  # noqa: F401
     keys_rewrap,  # noqa: F401

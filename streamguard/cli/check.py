@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamguard.crypto.proof import Proof
     from streamguard.policy.loader import LoadedPolicy
     from streamguard.policy.problems import Problem
+    from streamguard.policy.service import Service
 
 SERVICE_FILE: Final = Path("streamguard.yaml")
 POLICY_FOLDER: Final = Path("policies")
@@ -37,7 +38,8 @@ def check(
     online: Annotated[
         bool,
         typer.Option(
-            "--online", help="Also try the service's master key and store: wrap, unwrap, ask the store."
+            "--online",
+            help="Also try the service's master key, store and Schema Registry, and show what becomes of its schemas.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object instead of text.")] = False,
@@ -62,7 +64,7 @@ def check(
             "--online tries the keys and the store of a service file.", "Give one with --config."
         )
     policies, problems = _look(paths or [], config)
-    proofs = _try_parts(config or SERVICE_FILE) if online else None
+    proofs = _try_parts(config or SERVICE_FILE, policies) if online else None
     if as_json:
         _print_json(policies, problems, proofs, explain=explain)
     else:
@@ -74,7 +76,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _try_parts(config: Path) -> list[Proof]:
+def _try_parts(config: Path, policies: Sequence[LoadedPolicy]) -> list[Proof]:
     """What the service file names, tried; nothing while it cannot be read, which is a problem already."""
     from streamguard.crypto.memory import keep_private
     from streamguard.crypto.proof import prove
@@ -86,7 +88,29 @@ def _try_parts(config: Path) -> list[Proof]:
     except ProblemsError:
         return []
     keep_private()
-    return prove(service.keys, service.store.url.get_secret_value())
+    return [
+        *prove(service.keys, service.store.url.get_secret_value()),
+        *_try_schemas(service, policies),
+    ]
+
+
+def _try_schemas(service: Service, policies: Sequence[LoadedPolicy]) -> list[Proof]:
+    """The registry, and the schemas that the topics have there now."""
+    if service.registry is None:
+        return []
+    from streamguard.crypto.proof import Proof
+    from streamguard.errors import StreamGuardError
+    from streamguard.formats.registry import open_registry
+    from streamguard.guard.check.registered import preview
+
+    try:
+        registry = open_registry(service.registry)
+        registry.health()
+    except StreamGuardError as error:
+        return [Proof("registry", service.registry.url, ok=False, message=error.message, remedy=error.remedy)]
+    proofs = [Proof("registry", service.registry.url, ok=True, message="answers")]
+    framed = [loaded for loaded in policies if loaded.policy.value.registry is not None]
+    return proofs + [preview(loaded, registry) for loaded in framed]
 
 
 def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], list[Problem]]:

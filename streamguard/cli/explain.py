@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from streamguard.formats.json_schema import Leaf
+    from streamguard.formats.base import Leaf
     from streamguard.policy.loader import LoadedPolicy
     from streamguard.policy.models import Rule
 
@@ -18,22 +18,30 @@ KEPT = "kept"
 def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
     """For each field, in the schema's order: its path, its types, what happens to it, and what that means.
 
-    ``reversible``: whoever holds the key gets the value back. ``joins``: equal values stay equal under one element.
+    ``origin``: what says so: ``fields``, ``keep``, or a tag of the schema. ``reversible``: whoever holds the key gets
+    the value back. ``joins``: equal values stay equal under one element.
     """
+    from streamguard.guard.classify import treatments as treatments_of
+
     policy = loaded.policy
-    fields, kept = list(policy.fields.items()), list(policy.keep)
     leaves = _leaves(loaded)
+    ours = treatments_of(policy, leaves)
     rows = [_row("$key", ("string",), policy.key if policy.key.verb != "keep" else None)]
-    named = {path for path, _ in fields} | set(kept)
     for leaf in leaves:
-        path = str(leaf.path)
-        rule = next((rule for name, rule in fields if _covers(name, leaf)), None)
-        is_kept = any(_covers(name, leaf) for name in kept)
-        rows.append(
-            _row(path, sorted(leaf.types), rule, UNCLASSIFIED if rule is None and not is_kept else KEPT)
-        )
+        found = next((one for path, one in ours.items() if path.covers(leaf.path)), None)
+        if found is not None:
+            origin = f"tag {found.tag}" if found.tag else "fields"
+            rows.append(_row(str(leaf.path), sorted(leaf.types), found.rule, origin=origin))
+        else:
+            is_kept = any(_covers(name, leaf) for name in policy.keep)
+            otherwise, origin = (KEPT, "keep") if is_kept else (UNCLASSIFIED, "")
+            rows.append(_row(str(leaf.path), sorted(leaf.types), None, otherwise, origin))
     if not leaves:
-        rows += [_row(path, (), policy.fields.get(path)) for path in sorted(named)]
+        named = {*map(str, policy.fields), *policy.keep}
+        rows += [
+            _row(path, (), policy.fields.get(path), origin="fields" if path in policy.fields else "keep")
+            for path in sorted(named)
+        ]
     return rows
 
 
@@ -46,17 +54,26 @@ def table(loaded: LoadedPolicy) -> Table:
     policy = loaded.policy
     title = f"{policy.name}@{policy.version}: {policy.topic} → {policy.clean_topic}"
     shown = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
-    for heading in ("field", "type", "what happens", "reversible", "joins by"):
+    for heading in ("field", "type", "what happens", "because of", "reversible", "joins by"):
         shown.add_column(heading, overflow="fold", no_wrap=heading == "field")
     for row in treatments(loaded):
         style = {KEPT: "yellow", UNCLASSIFIED: "bold red"}.get(row["treatment"], "")
         reversible = {True: "yes", False: "no", None: ""}[row["reversible"]]
-        cells = (row["path"], " or ".join(row["types"]), row["treatment"], reversible, row["joins"] or "")
+        cells = (
+            row["path"],
+            " or ".join(row["types"]),
+            row["treatment"],
+            row["origin"],
+            reversible,
+            row["joins"] or "",
+        )
         shown.add_row(*(Text(cell, style) for cell in cells))
     return shown
 
 
-def _row(path: str, types: Any, rule: Rule | None, otherwise: str = KEPT) -> dict[str, Any]:
+def _row(
+    path: str, types: Any, rule: Rule | None, otherwise: str = KEPT, origin: str = "key"
+) -> dict[str, Any]:
     from streamguard.transforms.register import register
 
     kind = register().get(rule.verb) if rule else None
@@ -64,6 +81,7 @@ def _row(path: str, types: Any, rule: Rule | None, otherwise: str = KEPT) -> dic
         "path": path,
         "types": list(types),
         "treatment": written(rule) if rule else otherwise,
+        "origin": origin,
         "reversible": kind.reversible if kind else None,
         "joins": rule.element if rule else None,
     }
@@ -85,10 +103,10 @@ def _value(value: Any) -> str:
 
 def _leaves(loaded: LoadedPolicy) -> tuple[Leaf, ...]:
     from streamguard.errors import ConfigError
-    from streamguard.formats.json_schema import Schema
+    from streamguard.formats.open import declared_form
 
     try:
-        return Schema(loaded.schema).leaves if loaded.schema is not None else ()
+        return declared_form(loaded).leaves
     except ConfigError:  # check reports it
         return ()
 

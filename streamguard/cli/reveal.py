@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 from operator import itemgetter
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from streamguard.access.principal import Principal
+    from streamguard.access.reading import Documents
     from streamguard.access.records import Fault, Record, Records
     from streamguard.access.reveal import Answer, Desk
     from streamguard.guard.batch import Headers
@@ -113,11 +115,16 @@ def reveal(
     desk = desk_of(keyring_of(config, store, keys, keys_env), service)
     asker = _Asker(desk, desk.enter(Credential(bearer=token)), purpose, masked=masked)
     if loaded is not None:
+        from streamguard.access.reading import Documents, source_form
         from streamguard.access.records import Records
+        from streamguard.formats.registry import open_registry
 
-        records = Records(loaded, desk, any_version=any_version)
+        registry = open_registry(service.registry) if service is not None and service.registry else None
+        form = source_form(loaded, registry)
+        records = Records(loaded, desk, any_version=any_version, form=form)
         if topic is not None and service is not None:
-            failed = _reveal_topic(asker, records, service, topic, begin, end)
+            documents = Documents(loaded, desk.keyring, registry)
+            failed = _reveal_topic(asker, records, documents, service, topic, begin, end)
         else:
             failed = _reveal_records(asker, records, _key_ids(key_id))
     elif ndjson:
@@ -224,20 +231,19 @@ def _as_line(answer: Answer) -> str:
         return ""
     if isinstance(answer.value, bytes):
         return _bytes_as_text(answer.value)
+    if isinstance(answer.value, float) and not isfinite(answer.value):
+        return str(answer.value)
     # JSON leaves some characters as they are that would drive a terminal.
     text = orjson.dumps(answer.value).decode()
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _as_object(answer: Answer) -> str:
-    value = answer.value
-    found: dict[str, Any]
+    from streamguard.access.shown import shown
+
+    found: dict[str, Any] = shown(answer.value)
     if answer.error is not None:
         found = {"error": answer.error, "message": answer.message, "remedy": answer.remedy}
-    elif isinstance(value, bytes):
-        found = {"type": "bytes", "value": b64encode(value).decode()}
-    else:
-        found = {"type": "text" if isinstance(value, str) else "json", "value": value}
     if answer.masked:
         found["masked"] = True
     return orjson.dumps(found).decode()
@@ -318,6 +324,7 @@ def _report(wrong: list[tuple[int, str]], first: int) -> None:
 def _reveal_topic(
     asker: _Asker,
     records: Records,
+    documents: Documents,
     service: Service,
     topic: str,
     begin: datetime | None,
@@ -336,12 +343,15 @@ def _reveal_topic(
             message for message in reader.to_the_end() if before is None or message.timestamp()[1] < before
         )
         while some := list(islice(messages, _RECORDS)):
-            failed += _reveal_messages(asker, records, topic, some)
+            failed += _reveal_messages(asker, records, documents, topic, some)
             progress.update(task, completed=reader.done)
     return failed
 
 
-def _reveal_messages(asker: _Asker, records: Records, topic: str, messages: list[Message]) -> int:
+def _reveal_messages(
+    asker: _Asker, records: Records, documents: Documents, topic: str, messages: list[Message]
+) -> int:
+    from streamguard.access.reading import UnreadableError
     from streamguard.access.records import Record
 
     read: list[Record] = []
@@ -353,11 +363,12 @@ def _reveal_messages(asker: _Asker, records: Records, topic: str, messages: list
         if value is None:
             continue
         try:
-            read.append(Record(orjson.loads(value), _headers(message)))
+            headers = _headers(message)
+            read.append(Record(documents.read(value, headers), headers))
             places.append(place)
-        except orjson.JSONDecodeError:
+        except UnreadableError as error:
             failed += 1
-            typer.echo(f"{place}: not a JSON document", err=True)
+            typer.echo(f"{place}: {error.message}", err=True)
     faults = asker.records(records, read, topic)
     for fault in faults:
         _complain(f"{places[fault.row]}: {fault.path}", fault.answer)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from base64 import b64encode
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from streamguard.access.opening import Ask
 from streamguard.access.principal import Credential, Principal, is_name
 from streamguard.access.reveal import Answer, Desk
 from streamguard.access.reveal import Request as Asked
+from streamguard.access.shown import shown
 from streamguard.console.models import (
     FieldValue,
     Health,
@@ -379,10 +379,7 @@ def _where(error: ValidationError) -> str:
 def _as_document(answer: Answer) -> dict[str, Any]:
     if answer.error is not None:
         return {"element": answer.element, "error": {"code": answer.error, "message": answer.message}}
-    value, kind = answer.value, "text" if isinstance(answer.value, str) else "json"
-    if isinstance(value, bytes):
-        value, kind = b64encode(value).decode(), "bytes"
-    return {"element": answer.element, "type": kind, "value": value, "masked": answer.masked}
+    return {"element": answer.element, **shown(answer.value), "masked": answer.masked}
 
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamguard.access.purpose import PATTERN
+from streamguard.access.shown import KINDS, Kind
 
 MOST_VALUES = 1_000
 """Values in one request."""
@@ -53,7 +54,7 @@ class Revealed(Model):
     """A value, or its masked form."""
 
     element: str
-    type: Literal["text", "json", "bytes"] = Field(description="bytes are given as base64.")
+    type: Kind = Field(description=KINDS)
     value: Any
     masked: bool
 

@@ -15,9 +15,9 @@ from streamguard.store.store import Store, is_to_be_made, open_store
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One part that was tried: a master key by its name, or the store by its kind."""
+    """One part that was tried: a master key by its name, the store by its kind, a schema by its subject."""
 
-    part: Literal["keys", "store"]
+    part: Literal["keys", "store", "registry", "schema"]
     name: str
     ok: bool
     message: str

@@ -11,6 +11,8 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, isnan
+from struct import Struct
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -43,6 +45,8 @@ _TOKEN: Final = re.compile(r"sg1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-
 _KEY_ID: Final = re.compile(r"([^=,]+)=([A-Za-z0-9_-]+)")
 # What a path may hold as it is, in a header.
 _PLAIN: Final = "!\"#$&'()*+-./:;<>?@[\\]^_`{|}~"
+_DOUBLE: Final = Struct(">d")
+_NAN: Final = bytes.fromhex("7ff8000000000000")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _JSON: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -66,8 +70,9 @@ class Token:
 def encode_value(value: Any) -> bytes:
     """One value as a type byte and its bytes: ``s`` UTF-8 text, ``b`` bytes, ``j`` compact JSON with sorted names.
 
-    Raises `TokenError` for what none of the three can carry without change: NaN and infinity, integers beyond 64 bits,
-    lone surrogates, objects that are not JSON.
+    A number that JSON does not have is ``f`` and a double (IEEE 754, big-endian): an infinity, or the one NaN. Raises
+    `TokenError` for what none of them can carry without change: integers beyond 64 bits, lone surrogates, objects that
+    are not JSON.
     """
     if isinstance(value, str):
         try:
@@ -76,6 +81,8 @@ def encode_value(value: Any) -> bytes:
             raise TokenError(_NOT_ENCODABLE) from None
     if isinstance(value, bytes | bytearray | memoryview):
         return b"b" + value
+    if isinstance(value, float) and not isfinite(value):
+        return b"f" + (_NAN if isnan(value) else _DOUBLE.pack(value))
     try:
         text = orjson.dumps(value, option=_JSON)
         if b"null" in text:
@@ -119,6 +126,8 @@ def decode_value(data: bytes) -> Any:
         raise TokenError(_NOT_A_VALUE) from None
     if form == b"b":
         return body
+    if form == b"f" and len(body) == _DOUBLE.size:
+        return _DOUBLE.unpack(body)[0]
     raise TokenError(_NOT_A_VALUE)
 
 

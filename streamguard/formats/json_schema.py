@@ -12,19 +12,16 @@ that matters the validator itself is asked (`Schema._rejects`), and alternatives
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
-from urllib.parse import unquote
 
 import jsonschema_rs
 
 from streamguard.errors import ConfigError
+from streamguard.formats.base import ALL_TYPES, SCALAR_TYPES, Leaf, declared_path, leaf_paths, tags_of
+from streamguard.formats.json_pointer import bundled, resolved, subschemas
 from streamguard.policy.paths import Path, Segment, Wild
-
-SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean"})
-ALL_TYPES: Final = SCALAR_TYPES | {"null", "object", "array"}
 
 Node = dict[str, Any]
 
@@ -49,33 +46,15 @@ _OTHER_ELEMENTS: Final = ("additionalItems", "unevaluatedItems")
 _PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One place of the schema that holds a value: its JSON types without ``null``, and what else narrows it.
-
-    `enum` and `format` hold for every value that may stand there, or are empty; so do `patterns`, `min_length` and
-    `max_length` (in characters) for every text. `free` is true where objects or arrays of undeclared shape may stand.
-    `description` is the schema author's own text.
-    """
-
-    path: Path
-    types: frozenset[str]
-    enum: tuple[Any, ...] = ()
-    format: str = ""
-    free: bool = False
-    description: str = ""
-    patterns: tuple[str, ...] = ()
-    min_length: int = 0
-    max_length: int | None = None
-
-
 class Schema:
     """A JSON Schema, compiled once. `document` is the parsed schema (any draft from 4 to 2020-12).
 
-    Raises ConfigError when the schema itself is invalid or refers to something outside the document.
+    `references` are the schemas that it refers to by name. Raises ConfigError when the schema itself is invalid or
+    refers to something that is in neither.
     """
 
-    def __init__(self, document: Node) -> None:
+    def __init__(self, document: Node, references: Mapping[str, Node] | None = None) -> None:
+        document = bundled(document, references or {})
         self.document = document
         self._validator = _compile(document)
         self.is_valid: Callable[[Any], bool] = self._validator.is_valid
@@ -95,7 +74,7 @@ class Schema:
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """Every leaf that the schema declares, in the schema's order."""
-        found = {leaf.path: leaf for leaf in self._leaves([self.document], Path(()), ())}
+        found = {leaf.path: leaf for leaf in self._leaves([self.document], Path(()), (), frozenset())}
         return tuple(found.values())
 
     @cached_property
@@ -107,37 +86,29 @@ class Schema:
         """Every reason why `document` is invalid: keyword, path (`*` for undeclared names), and our sentence."""
         for error in self._validator.iter_errors(document):
             keyword = str(error.kind.name)
-            path = self.declared_path(error.instance_path)
+            path = declared_path(error.instance_path, self._declared_names)
             if keyword == "required":
                 path = path.child(error.kind.property)
             elif keyword in ("additionalProperties", "unevaluatedProperties"):
                 keyword, path = "undeclared", path.child(Wild.ANY)
             yield keyword, str(path), MESSAGES.get(keyword, f"does not satisfy the schema's '{keyword}'")
 
-    def declared_path(self, instance_path: Iterable[str | int]) -> Path:
-        """The path of a place in a document, with `*` for each name that the schema does not declare."""
-        names = self._declared_names
-        steps: list[Segment] = []
-        for step in instance_path:
-            if isinstance(step, int):
-                steps.append(Wild.EACH)
-            else:
-                steps.append(step if Path((*steps, step)) in names else Wild.ANY)
-        return Path(tuple(steps))
-
     @cached_property
     def _declared_names(self) -> frozenset[Path]:
-        return frozenset(
-            Path(leaf.path.segments[:length])
-            for leaf in self.leaves
-            for length in range(1, len(leaf.path.segments) + 1)
-        )
+        return leaf_paths(self.leaves)
 
     # -- reading the schema ------------------------------------------------------------------------------------------
 
-    def _leaves(self, nodes: list[Any], path: Path, refs: tuple[str, ...]) -> Iterator[Leaf]:
-        """Leaves of the place where all of `nodes` apply. `refs` are the references followed on the way down."""
+    def _leaves(
+        self, nodes: list[Any], path: Path, refs: tuple[str, ...], tags: frozenset[str]
+    ) -> Iterator[Leaf]:
+        """Leaves of the place where all of `nodes` apply.
+
+        `refs` are the references followed on the way down, and `tags` what was said there.
+        """
         parts, branches, refs, looped = self._parts(nodes, refs)
+        everywhere = [*parts, *branches]
+        tags = tags.union(*map(tags_of, everywhere))
         types = frozenset.intersection(ALL_TYPES, *(self._types(node, ()) for node in nodes)) - {"null"}
         if "number" in types:
             types -= {"integer"}  # every integer is a number
@@ -151,15 +122,16 @@ class Schema:
             and not _is_map(parts, branches)
         ):
             for name, children in properties.items():
-                yield from self._leaves(children, path.child(name), refs)
+                yield from self._leaves(children, path.child(name), refs, tags)
         elif not looped and types == {"array"} and elements:
             # Alternatives for one place (tuple positions): each is read by itself, and leaves of one path are merged.
             yield from _merged(
-                leaf for child in elements for leaf in self._leaves([child], path.child(Wild.EACH), refs)
+                leaf
+                for child in elements
+                for leaf in self._leaves([child], path.child(Wild.EACH), refs, tags)
             )
         elif types:
             formats = [part["format"] for part in parts if "format" in part]
-            everywhere = [*parts, *branches]
             yield Leaf(
                 path,
                 types,
@@ -172,6 +144,7 @@ class Schema:
                 max_length=min(
                     (int(part["maxLength"]) for part in parts if "maxLength" in part), default=None
                 ),
+                tags=tags,
             )
 
     def _parts(
@@ -201,20 +174,7 @@ class Schema:
         return parts, branches, refs, looped
 
     def _resolve(self, reference: str) -> Any:
-        """The subschema that a reference inside this document names."""
-        if reference == "#" or reference.startswith("#/"):
-            node: Any = self.document
-            for step in reference[1:].split("/")[1:]:
-                key = unquote(step).replace("~1", "/").replace("~0", "~")
-                node = node[int(key)] if isinstance(node, list) else node[key]
-            return node
-        for node in _subschemas(self.document):
-            if node.get("$id") == reference or f"#{node.get('$anchor')}" == reference:
-                return node
-        raise ConfigError(
-            "The schema refers to a schema outside its own file.",
-            "Put it under '$defs' and refer to '#/$defs/…'.",
-        )
+        return resolved(self.document, reference)
 
     def _types(self, node: Any, refs: tuple[str, ...]) -> frozenset[str]:
         """JSON types that `node` may allow: never fewer than it really does."""
@@ -425,28 +385,22 @@ def _merged(leaves: Iterable[Leaf]) -> Iterator[Leaf]:
     for leaf in leaves:
         twin = found.get(leaf.path)
         found[leaf.path] = (
-            leaf if twin is None else Leaf(leaf.path, twin.types | leaf.types, free=twin.free or leaf.free)
+            leaf
+            if twin is None
+            else Leaf(
+                leaf.path, twin.types | leaf.types, free=twin.free or leaf.free, tags=twin.tags | leaf.tags
+            )
         )
     yield from found.values()
 
 
-def _subschemas(node: Any) -> Iterator[Node]:
-    if isinstance(node, dict):
-        yield node
-        for child in node.values():
-            yield from _subschemas(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _subschemas(child)
-
-
 def _refuse_inner_documents(document: Node) -> None:
     """Below an inner ``$id`` a reference counts from there, and not from the top as everywhere else here."""
-    for node in _subschemas(document):
+    for node in subschemas(document):
         names = [node[keyword] for keyword in ("$id", "id") if isinstance(node.get(keyword), str)]
         if node is document or all(name.startswith("#") for name in names):
             continue
-        if any(str(inner.get("$ref", "")).startswith("#") for inner in _subschemas(node)):
+        if any(str(inner.get("$ref", "")).startswith("#") for inner in subschemas(node)):
             raise ConfigError(
                 "The schema holds another document, with an '$id' of its own and references inside it.",
                 "Remove the inner '$id', and let its references begin at the top: '#/$defs/…'.",

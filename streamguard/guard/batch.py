@@ -16,12 +16,14 @@ class Batch:
     Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages,
     so that everything one stage finds is listed. Tombstones (null values) have no document: they stand in
     `tombstones` while stages run and return to `live` at the end. `key_ids` names, by path, the keys of protected
-    fields whose values do not name them. Out columns hold meaningful values for live rows only.
+    fields whose values do not name them. `payloads` are the values without their frames. Out columns hold meaningful
+    values for live rows only.
     """
 
     __slots__ = (
         "documents", "findings", "headers", "key_ids", "keys", "live", "offsets", "out_headers", "out_keys",
-        "out_timestamps", "out_values", "partitions", "places", "timestamps", "tombstones", "topic", "values",
+        "out_timestamps", "out_values", "partitions", "payloads", "places", "timestamps", "tombstones", "topic",
+        "values",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +43,7 @@ class Batch:
         self.keys: list[bytes | None] = keys if keys is not None else [None] * count
         self.headers = headers if headers is not None else [None] * count
         self.timestamps = timestamps if timestamps is not None else [0] * count
+        self.payloads = values
         self.partitions = partitions if partitions is not None else [0] * count
         self.offsets = offsets if offsets is not None else list(range(count))
         self.documents: list[Any] = [None] * count
@@ -55,26 +58,35 @@ class Batch:
         self.out_headers: list[Headers] = [[]] * count
         self.out_timestamps: list[int] = self.timestamps
 
-    def row(self, row: int) -> Batch:
-        """One row as a batch of its own, as it came in."""
-        return Batch(
+    def part(self, rows: list[int]) -> Batch:
+        """Some rows as a batch of their own, as they came in."""
+        part = Batch(
             self.topic,
-            [self.values[row]],
-            keys=[self.keys[row]],
-            headers=[self.headers[row]],
-            timestamps=[self.timestamps[row]],
-            partitions=[self.partitions[row]],
-            offsets=[self.offsets[row]],
+            [self.values[row] for row in rows],
+            keys=[self.keys[row] for row in rows],
+            headers=[self.headers[row] for row in rows],
+            timestamps=[self.timestamps[row] for row in rows],
+            partitions=[self.partitions[row] for row in rows],
+            offsets=[self.offsets[row] for row in rows],
         )
+        part.payloads = [self.payloads[row] for row in rows]
+        return part
 
-    def merge(self, rows: list[Batch]) -> None:
-        """Take over the outcome of rows that went through the corridor by themselves, in their order."""
-        self.findings = {row: one.findings[0] for row, one in enumerate(rows) if one.findings}
-        self.live = [row for row, one in enumerate(rows) if one.live]
-        self.out_keys = [one.out_keys[0] for one in rows]
-        self.out_values = [one.out_values[0] for one in rows]
-        self.out_headers = [one.out_headers[0] for one in rows]
-        self.out_timestamps = [one.out_timestamps[0] for one in rows]
+    def merge(self, parts: Iterable[tuple[list[int], Batch]]) -> None:
+        """Take over the outcome of rows that went through a corridor by themselves. All others have findings."""
+        count = len(self.values)
+        self.live = []
+        self.out_keys, self.out_values = [None] * count, [None] * count
+        self.out_headers, self.out_timestamps = [[]] * count, [0] * count
+        for rows, part in parts:
+            self.findings |= {rows[index]: found for index, found in part.findings.items()}
+            self.live += [rows[index] for index in part.live]
+            for index, row in enumerate(rows):
+                self.out_keys[row] = part.out_keys[index]
+                self.out_values[row] = part.out_values[index]
+                self.out_headers[row] = part.out_headers[index]
+                self.out_timestamps[row] = part.out_timestamps[index]
+        self.live.sort()
 
     def reject(self, row: int, finding: Finding) -> None:
         """Record a finding; the row leaves `live` at the end of the stage."""

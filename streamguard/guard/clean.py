@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from streamguard.errors import ConfigError
-from streamguard.formats.json_schema import SCALAR_TYPES
+from streamguard.formats.base import SCALAR_TYPES
 from streamguard.guard.batch import Batch
 from streamguard.policy.models import CleanStep
 from streamguard.policy.paths import Path, Segment, Wild, parse_path

@@ -89,6 +89,19 @@ class Columns:
         rows, holders, keys, values = map(list, zip(*found, strict=True)) if found else ([], [], [], [])
         return Column(rows, holders, keys, values, set(map(type, values)))
 
+    def drop_nulls(self, batch: Batch) -> None:
+        """Remove every null that stands there, together with its name."""
+        last = self.last
+        _, holders = self.places(batch, self.above, last)
+        for holder in holders:
+            if last is Wild.EACH:
+                holder[:] = [value for value in holder if value is not None]
+            elif last is Wild.ANY:
+                for name in [name for name, value in holder.items() if value is None]:
+                    del holder[name]
+            elif last in holder and holder[last] is None:
+                del holder[last]
+
     def places(self, batch: Batch, above: tuple[Segment, ...], step: Segment) -> tuple[list[int], list[Any]]:
         """Rows and containers at `above` into which `step` can be taken: arrays for ``[*]``, objects otherwise."""
         wanted = _LIST if step is Wild.EACH else _DICT

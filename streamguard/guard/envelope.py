@@ -27,7 +27,8 @@ KEY_TYPE: Final = Finding(
 class Envelope:
     """Treats key, headers and timestamp as the policy says, and adds ``sg-source``, ``sg-policy``, ``sg-keys``.
 
-    `key` is ``keep``, ``drop`` or a transform; `timestamp` is ``keep``, ``drop`` or the unit it is rounded down to.
+    `key` is ``keep``, ``drop`` or a transform; `timestamp` is ``keep``, ``drop`` or the unit it is rounded down to;
+    `ours` are headers that all records get besides.
     """
 
     stage = "envelope"
@@ -40,11 +41,13 @@ class Envelope:
         timestamp: Treatment,
         policy: str,
         version: str,
+        ours: tuple[tuple[str, bytes], ...] = (),
     ) -> None:
         self.key = key
         self.names = None if headers == "keep" else frozenset() if headers == "drop" else frozenset(headers)
         self.timestamp = timestamp
         self.provenance = ("sg-policy", f"{policy}@{version}".encode())
+        self.ours = ours
 
     def apply(self, batch: Batch) -> None:
         """Fill the out columns for live rows and tombstones."""
@@ -76,10 +79,11 @@ class Envelope:
         source, policy = batch.topic.encode() + b"/%d/%d", self.provenance
         places = zip(batch.partitions, batch.offsets, strict=True)
         ours: list[Headers] = [[("sg-source", source % place), policy] for place in places]
+        more: Headers = list(self.ours)
         if batch.key_ids:
-            key_ids = ("sg-keys", format_key_ids(batch.key_ids))
-            for headers in ours:
-                headers.append(key_ids)
+            more.append(("sg-keys", format_key_ids(batch.key_ids)))
+        if more:
+            ours = [headers + more for headers in ours]
         if self.names == frozenset() or not any(batch.headers):
             return ours
         return [

@@ -1,33 +1,18 @@
-"""A policy, compiled: bytes in, protected bytes or findings out. No I/O but what the keyring does."""
+"""A policy, compiled: bytes in, protected bytes or findings out. No I/O but what the keyring and the registry do."""
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Final, Protocol
-
-from pydantic import ValidationError
 
 from streamguard import logs
 from streamguard.crypto.keyring import Keyring
-from streamguard.errors import ConfigError, KeysUnavailableError
-from streamguard.formats.json_schema import Leaf, Schema
+from streamguard.errors import UnavailableError
+from streamguard.formats.open import form_of
 from streamguard.guard.batch import Batch
-from streamguard.guard.clean import Clean
-from streamguard.guard.declared import Declared
-from streamguard.guard.decode import Decode
-from streamguard.guard.encode import Encode
-from streamguard.guard.envelope import Envelope, treatment_of
+from streamguard.guard.corridor import Bare, Corridor, out_form
 from streamguard.guard.explain import Explain
-from streamguard.guard.inspect import Inspect
-from streamguard.guard.protect import Protect
-from streamguard.guard.quality import Quality
-from streamguard.guard.validate import Validate
 from streamguard.guard.violation import Finding
-from streamguard.policy.models import Policy, Rule
-from streamguard.policy.paths import Path, parse_path
-from streamguard.transforms.base import KEY_PATH, Field, Transform
-from streamguard.transforms.register import register
+from streamguard.policy.models import Policy
 
 _log = logs.get(__name__)
 
@@ -37,57 +22,87 @@ FAILED: Final = Finding(
 SLICE: Final = 256
 """Rows per batch that measured best: fewer waste calls, more miss the CPU's caches and wake the garbage collector."""
 
-# Formats whose grammar leaves room for nothing else. Who keeps an address that the schema calls an address has decided;
-# the last look is for text in which anything may stand.
-_NARROW_FORMATS: Final = frozenset(
-    {"uuid", "date", "date-time", "time", "duration", "email", "ipv4", "ipv6", "hostname"}
-)  # fmt: skip
 
-# Nothing that the last look knows has fewer characters, in whatever disguise: currencies and countries cost nothing.
-_SHORTEST: Final = 4
+class Corridors(Protocol):
+    """Where records find their corridor when each names its own schema."""
 
+    def sorted(self, batch: Batch) -> list[tuple[list[int], Corridor | Finding]]:
+        """The live rows with a value, by corridor; a finding stands for a schema whose records cannot be guarded.
 
-class Stage(Protocol):
-    """A step of the corridor. Neighbours of one `stage` name share a room: all that they find of a row is listed."""
-
-    stage: str
-
-    def apply(self, batch: Batch) -> None:
-        """Work on all live rows; record findings by row."""
+        Fills `batch.payloads`, and rejects what is not framed as it should be. Raises UnavailableError.
+        """
 
 
 class Guard:
     """The compiled policy.
 
     `policy` must have passed `check`; what is wrong with it here raises ConfigError all the same. `schema` is the
-    parsed JSON Schema, or None when the policy's own paths are the whole declaration.
+    parsed schema of the policy's format (for Protobuf, the text of its file), or None when the policy's own paths are
+    the whole declaration. Where records name their own schemas, `corridors` knows those, and `schema` counts for
+    nothing; otherwise `form` is that of the records, and `out` that of the clean ones.
     """
 
-    def __init__(self, policy: Policy, schema: dict[str, Any] | None, keyring: Keyring) -> None:
+    def __init__(
+        self, policy: Policy, schema: Any, keyring: Keyring, corridors: Corridors | None = None
+    ) -> None:
         self.policy = policy
         self.name = policy.name
         self.version = policy.version
         self.keyring = keyring
-        stages = _compile(policy, Schema(schema) if schema is not None else None, keyring)
-        self.rooms = [list(room) for _, room in groupby(stages, key=attrgetter("stage"))]
         self.explain = Explain(policy, keyring)
+        self._corridors = corridors
+        if corridors is None:
+            self.form = form_of(policy.value, schema)
+            # A schema of plain JSON is nobody's to read: nothing has to be derived from it.
+            plain = policy.value.format == "json"
+            self.out = self.form if plain else out_form(policy, self.form, keyring)
+            self._corridor = Corridor(policy, self.form, keyring, self.out)
+        self._bare = Bare(policy, keyring)
+
+    @property
+    def rooms(self) -> list[Any]:
+        """The rooms of the one corridor there is."""
+        return self._corridor.rooms
 
     def process(self, batch: Batch) -> None:
         """Take a batch through every room.
 
         Afterwards `batch.live` holds the rows whose out columns may leave, `batch.findings` the others. Raises
-        KeysUnavailableError when keys cannot be had now: nothing has left, and a new batch of the same records will do.
+        UnavailableError when keys or schemas cannot be had now: nothing has left, and a new batch of the same records
+        will do.
         """
         told = {row: list(found) for row, found in batch.findings.items()}
         try:
-            for room in self.rooms:
-                for stage in room:
-                    stage.apply(batch)
-                batch.refresh()
-        except (KeysUnavailableError, KeyboardInterrupt, SystemExit):
+            if self._corridors is None:
+                self._corridor.process(batch)
+            else:
+                self._route(batch, self._corridors)
+        except (UnavailableError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic in a library's Rust is no Exception
             self._isolate(batch, told, error)
+
+    def _route(self, batch: Batch, corridors: Corridors) -> None:
+        """Take each record through the corridor of its own schema. Almost always there is one for all."""
+        groups = corridors.sorted(batch)
+        batch.refresh()
+        if len(groups) == 1 and isinstance(groups[0][1], Corridor) and len(groups[0][0]) == len(batch.values):
+            groups[0][1].process(batch)
+            return
+        parts: list[tuple[list[int], Batch]] = []
+        for rows, corridor in groups:
+            if isinstance(corridor, Finding):
+                batch.reject_all(rows, corridor)
+                continue
+            part = batch.part(rows)
+            corridor.process(part)
+            parts.append((rows, part))
+        tombstones = [row for row in batch.live if batch.values[row] is None]
+        if tombstones:
+            part = batch.part(tombstones)
+            self._bare.process(part)
+            parts.append((tombstones, part))
+        batch.merge(parts)
 
     def _isolate(self, batch: Batch, told: dict[int, list[Finding]], error: BaseException) -> None:
         """Something failed that must not: take every row by itself, so that one record spoils no other.
@@ -100,136 +115,8 @@ class Guard:
             batch.findings = {0: [FAILED]}
             batch.live = []
             return
-        rows = [batch.row(row) for row in range(len(batch.values))]
-        for row, one in enumerate(rows):
-            if row in told:
-                one.findings, one.live = {0: told[row]}, []
-            else:
-                self.process(one)
-        batch.merge(rows)
-
-
-def _compile(policy: Policy, schema: Schema | None, keyring: Keyring) -> list[Stage]:
-    leaves = schema.leaves if schema else ()
-    fields = {parse_path(path): path for path in policy.fields}
-    kept = [parse_path(path) for path in policy.keep]
-    transforms = {
-        path: build(policy, rule, text, keyring, leaf_at(leaves, path))
-        for path, text in fields.items()
-        for rule in [policy.fields[text]]
-    }
-    vouched = schema is not None and schema.is_closed and policy.undeclared == "reject"
-
-    # A number that is coerced to a text is past the schema's bounds for numbers, rounded or not.
-    coerced = any("coerce" in step for steps in policy.clean.values() for step in steps)
-
-    stages: list[Stage] = [
-        Decode(
-            max_bytes=policy.value.max_bytes,
-            max_depth=policy.value.max_depth,
-            vouched=vouched and not coerced,
-        ),
-    ]
-    if policy.clean:
-        stages.append(Clean(policy.clean, {leaf.path: leaf.types for leaf in leaves}))
-    if policy.undeclared == "drop":
-        stages.append(Declared(fields, kept, policy.undeclared))
-    if schema is not None:
-        stages.append(Validate(schema, max_depth=policy.value.max_depth))
-    if not vouched and policy.undeclared != "drop":
-        stages.append(Declared(fields, kept, policy.undeclared))
-    if policy.quality:
-        stages.append(Quality(policy.quality))
-    stages.append(Protect(transforms))
-    if policy.inspect.enabled:
-        stages.append(
-            Inspect(
-                _inspected(policy, kept, leaves, schema),
-                maps=[path for path in (*fields, *kept) if path not in _skipped(policy)],
-                named=[*fields, *kept] if policy.undeclared == "keep" else None,
-            )
-        )
-    stages += [Encode(), _envelope(policy, keyring)]
-    return stages
-
-
-def build(
-    policy: Policy, rule: Rule, path: str, keyring: Keyring, leaf: Leaf | None = None
-) -> Transform[Any]:
-    """The transform that a rule names, for the field at `path`. Raises ConfigError when there is none or it refuses."""
-    kind = register().get(rule.verb)
-    if kind is None:
-        raise ConfigError(f"Policy '{policy.name}': unknown transform '{rule.verb}' for '{path}'.")
-    try:
-        return kind(kind.Options.model_validate(rule.options), field_of(policy, rule, path, leaf), keyring)
-    except ValidationError:
-        raise ConfigError(f"Policy '{policy.name}': wrong options of '{rule.verb}' for '{path}'.") from None
-
-
-def field_of(policy: Policy, rule: Rule, path: str, leaf: Leaf | None) -> Field:
-    """What a transform is told about the field at `path`; without a leaf, nothing is known of its values."""
-    return Field(
-        policy=policy.name,
-        topic=policy.topic,
-        path=path,
-        element=rule.element or f"{policy.topic}.{path}",
-        types=leaf.types if leaf else frozenset(),
-        enum=leaf.enum if leaf else (),
-        format=(leaf.format or None) if leaf else None,
-        patterns=leaf.patterns if leaf else (),
-        min_length=leaf.min_length if leaf else 0,
-        max_length=leaf.max_length if leaf else None,
-        subject=policy.subject,
-        elements={name: other.element for name, other in policy.fields.items() if other.element},
-    )
-
-
-def leaf_at(leaves: tuple[Leaf, ...], path: Path) -> Leaf | None:
-    """The leaf at `path`; for a path above several leaves, a structured one that stands for them."""
-    below = [leaf for leaf in leaves if path.covers(leaf.path)]
-    if not below:
-        return None
-    if len(below) == 1 and len(below[0].path.segments) == len(path.segments):
-        return below[0]
-    same_depth = all(len(leaf.path.segments) == len(path.segments) for leaf in below)
-    types = (
-        frozenset[str]().union(*(leaf.types for leaf in below))
-        if same_depth
-        else frozenset({"object", "array"})
-    )
-    return Leaf(path, types, free=not same_depth)
-
-
-def _inspected(
-    policy: Policy, kept: list[Path], leaves: tuple[Leaf, ...], schema: Schema | None
-) -> list[Path]:
-    """Kept places where free text can stand."""
-    skipped = _skipped(policy)
-    if schema is None:
-        return [path for path in kept if path not in skipped]
-    texts = [
-        leaf.path
-        for leaf in leaves
-        if "string" in leaf.types
-        and not leaf.enum
-        and leaf.format not in _NARROW_FORMATS
-        and (leaf.max_length is None or leaf.max_length >= _SHORTEST)
-    ]
-    return [path for path in kept if path not in skipped and any(path.covers(text) for text in texts)]
-
-
-def _skipped(policy: Policy) -> set[Path]:
-    return {parse_path(path) for path in policy.inspect.skip}
-
-
-def _envelope(policy: Policy, keyring: Keyring) -> Envelope:
-    # "drop" is a way to treat a key, not the transform of that name, which removes a field from its object.
-    simple = policy.key.verb in {"keep", "drop"}
-    text = Leaf(Path((KEY_PATH,)), frozenset({"string"}))
-    return Envelope(
-        key=policy.key.verb if simple else build(policy, policy.key, KEY_PATH, keyring, text),
-        headers=policy.headers,
-        timestamp=treatment_of(policy),
-        policy=policy.name,
-        version=policy.version,
-    )
+        parts = [([row], batch.part([row])) for row in range(len(batch.values)) if row not in told]
+        for _, one in parts:
+            self.process(one)
+        batch.findings = told
+        batch.merge(parts)

@@ -96,7 +96,8 @@ class Inspect:
                 yield path, *_flat((row, _texts(value, {})) for row, value in zip(rows, values, strict=True))
         for columns in self.maps:
             rows, maps = columns.places(batch, columns.above, columns.last)
-            yield str(columns.path), *_flat(zip(rows, maps, strict=True))
+            names = (filter(_is_text, names) for names in maps)
+            yield str(columns.path), *_flat(zip(rows, names, strict=True))
         if (named := self.named) is not None:
             yield str(_STRAY), *_flat((row, _texts(batch.documents[row], named)) for row in batch.live)
 
@@ -132,13 +133,18 @@ def _texts(node: Any, named: Tree) -> Iterator[str]:
         for name, child in node.items():
             below = named.get(name, named.get(Wild.ANY, {}))
             if below is not None:
-                yield name
+                if isinstance(name, str):  # Protobuf's maps have numbers for names, too
+                    yield name
                 yield from _texts(child, below)
     elif isinstance(node, list):
         below = named.get(Wild.EACH, {})
         if below is not None:
             for child in node:
                 yield from _texts(child, below)
+
+
+def _is_text(name: Any) -> bool:
+    return isinstance(name, str)
 
 
 def _flat(texts_by_row: Iterable[tuple[int, Iterable[str]]]) -> tuple[list[int], list[str]]:

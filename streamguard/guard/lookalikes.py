@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from streamguard.transforms.luhn import is_valid
+
 _DIGITS: Final = b"0123456789"
 _HEX: Final = _DIGITS + b"abcdefABCDEF"
 _WORD: Final = _DIGITS + b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-+/=."
@@ -136,7 +138,6 @@ _ISSUERS: Final = (
     ("66", "69", (13, 14, 15, 16, 17, 18, 19)),  # Maestro
     ("9792", "9792", (16,)),  # Troy
 )
-_DOUBLED: Final = bytes.maketrans(_DIGITS, b"0246813579")
 
 
 def is_card(digits: str) -> bool:
@@ -144,9 +145,7 @@ def is_card(digits: str) -> bool:
     length = len(digits)
     if not any(length in lengths and low <= digits[: len(low)] <= high for low, high, lengths in _ISSUERS):
         return False
-    numbers = digits.encode()
-    total = sum(numbers[-1::-2]) + sum(numbers[-2::-2].translate(_DOUBLED)) - ord("0") * length
-    return total % 10 == 0
+    return is_valid(digits)
 
 
 _UNGROUP: Final = str.maketrans("", "", " -")

@@ -29,11 +29,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import ConfigError
+from streamguard.formats.base import Form
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check
 from streamguard.guard.guard import Guard
@@ -86,15 +86,16 @@ class Record(Model):
             raise refused("must have one of value, raw and tombstone")
         return data
 
-    @property
-    def payload(self) -> bytes | None:
-        """The value's bytes."""
+    def payload(self, form: Form) -> bytes | None:
+        """The value's bytes in a form. Raises ValueError or TypeError for a document that it cannot hold."""
         if self.tombstone:
             return None
+        if self.raw is None and form.name != "json":
+            lower = form.lower(paths.Path(()))
+            return form.encode(self.value if lower is None else lower([self.value])[0])
         text = self.raw if self.raw is not None else json.dumps(self.value, ensure_ascii=False)
-        return text.encode(
-            errors="surrogatepass"
-        )  # what YAML can write and JSON cannot is for the guard to judge
+        # What YAML can write and JSON cannot is for the guard to judge.
+        return text.encode(errors="surrogatepass")
 
 
 def _missing() -> Any:
@@ -186,8 +187,12 @@ def run_tests(path: Path, only: str = "") -> Report:
     loaded = load_policy(_policy_of(path, tests))
     if found := errors(check(loaded)):
         raise ProblemsError(found)
-    keyring = Keyring.in_memory()
-    guard = Guard(loaded.policy, loaded.schema, keyring)
+    if loaded.policy.value.registry is not None and loaded.schema is None:
+        raise ConfigError(
+            f"The policy '{loaded.path}' takes its schemas from a registry, so its tests have none to be written in.",
+            "Name a copy of the schema's file as 'value.schema'.",
+        )
+    guard = Guard(loaded.policy, loaded.schema, Keyring.in_memory())
     chosen = [(index, case) for index, case in enumerate(tests.tests) if only.lower() in case.name.lower()]
     results = [_run(index, case, guard, document) for index, case in chosen]
     seen = [
@@ -243,9 +248,16 @@ def _expectations(index: int, clean: Clean) -> Iterator[tuple[Place, Any]]:
 
 def _run(index: int, case: Case, guard: Guard, document: Document) -> Result:
     record = case.input
+    place: Place = ("tests", index)
+    try:
+        payload = record.payload(guard.form)
+    except (ValueError, TypeError, OverflowError):
+        message = f"the value cannot be written in {guard.form.name} as its schema asks for"
+        problem = document.problem((*place, "input", "value"), message, code="bad_input", on="key")
+        return Result(case.name, document.span(place).line, (problem,))
     batch = Batch(
         guard.policy.topic,
-        [record.payload],
+        [payload],
         keys=[record.key.encode() if record.key is not None else None],
         headers=[[(name, value.encode()) for name, value in record.headers.items()]],
         timestamps=[record.timestamp],
@@ -253,7 +265,6 @@ def _run(index: int, case: Case, guard: Guard, document: Document) -> Result:
     )
     guard.process(batch)
     findings = list(dict.fromkeys(batch.findings.get(0, [])))
-    place: Place = ("tests", index)
     if case.violations is not None:
         problems = list(
             _compare_violations(case.violations, findings, batch, (*place, "violations"), document)
@@ -261,7 +272,7 @@ def _run(index: int, case: Case, guard: Guard, document: Document) -> Result:
     elif findings:
         problems = [_rejected(finding, (*place, "clean"), document) for finding in findings]
     else:
-        problems = list(_compare_clean(case.clean or Clean(), batch, index, guard.keyring, document))
+        problems = list(_compare_clean(case.clean or Clean(), batch, index, guard, document))
     return Result(case.name, document.span(place).line, tuple(problems))
 
 
@@ -300,17 +311,17 @@ def _is(violation: ExpectedViolation, finding: Finding) -> bool:
 
 
 def _compare_clean(
-    clean: Clean, batch: Batch, index: int, keyring: Keyring, document: Document
+    clean: Clean, batch: Batch, index: int, guard: Guard, document: Document
 ) -> Iterator[Problem]:
     key, value = batch.out_keys[0], batch.out_values[0]
     headers = {name: _text(content) for name, content in batch.out_headers[0] if not name.startswith(OURS)}
     found = {
-        "value": MISSING if value is None else orjson.loads(value),
+        "value": MISSING if value is None else _plain(guard.out, value),
         "key": MISSING if key is None else _text(key),
         "headers": headers,
         "timestamp": batch.out_timestamps[0],
     }
-    comparison = Comparison(keyring)
+    comparison = Comparison(guard.keyring)
     if clean.tombstone and value is not None:
         at: Place = ("tests", index, "clean", "tombstone")
         yield document.problem(at, "expected a tombstone, found a record", code="mismatch", on="key")
@@ -321,6 +332,12 @@ def _compare_clean(
             at = (*place, *mismatch.place)
             what = _path(name, mismatch.place)
             yield document.problem(at, f"{what}: {mismatch.message}", code="mismatch")
+
+
+def _plain(form: Form, value: bytes) -> Any:
+    """A clean value as plain data."""
+    document, lift = form.decode(value), form.lift(paths.Path(()))
+    return document if lift is None else lift([document])[0]
 
 
 def _path(name: str, place: Place) -> str:

@@ -31,25 +31,38 @@ PATHS: Final = ("ca", "file", "module", "passphrase_file", "pin_file", "token_fi
 SECRETS: Final = ("passphrase", "pin", "token")
 """What must come by ``${VARIABLE}``, unless a provider means something else by it."""
 
+ONE_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+"""How a secret is written."""
+
 _ENV: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,199}$"
-_ONE_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
-def _secure(url: str) -> str:
-    """Data keys travel over it in the clear inside of TLS."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname and not parts.username and not parts.query:
-        return url.rstrip("/")
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK:
-        return url.rstrip("/")
-    raise refused(
-        "must be an address such as https://vault.example.com:8200",
-        suggestion="http:// is for this machine alone, and a secret does not belong in an address",
-    )
+def secure(example: str) -> AfterValidator:
+    """Of an address over which secrets travel in the clear inside of TLS; `example` is one."""
+
+    def check(url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname if parts.port != 0 else None  # a port that is none is a ValueError
+        except ValueError:
+            parts, host = urlsplit(""), None
+        secret = parts.username or parts.password or parts.query
+        if (
+            host
+            and not secret
+            and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
+        ):
+            return url.rstrip("/")
+        raise refused(
+            f"must be an address such as {example}",
+            suggestion="http:// is for this machine alone, and a secret does not belong in an address",
+        )
+
+    return AfterValidator(check)
 
 
-Url = Annotated[str, AfterValidator(_secure)]
+Url = Annotated[str, secure("https://vault.example.com:8200")]
 Label = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9 _.:-]{1,64}$"),
@@ -188,7 +201,7 @@ def written_secrets(keys: Any, place: Place) -> Iterator[Place]:
         if (
             (name, keys.get("provider")) != ("token", "pkcs11")  # there it is a label
             and isinstance(value, str)
-            and not _ONE_VARIABLE.fullmatch(value)
+            and not ONE_VARIABLE.fullmatch(value)
         ):
             yield (*place, name)
     earlier = keys.get("earlier")

@@ -24,6 +24,7 @@ from streamguard.policy.wording import problems_of
 TEST_SUFFIXES: Final = (".test.yaml", ".test.yml")
 """Endings of policy tests, which sit beside the policies."""
 
+_SCHEMA_SUFFIXES: Final = (".json", ".avsc", ".proto")
 _POLICY_SUFFIXES: Final = (".yaml", ".yml")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -32,13 +33,13 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 class LoadedPolicy:
     """A policy as it was read, with what is needed to use it and to talk about it.
 
-    `policy` has its name and version filled in; `schema` is the parsed schema, None when the policy names none;
-    `schema_path` is its file; `document` knows the place of every value.
+    `policy` has its name and version filled in; `schema` is the parsed schema (of a .proto file, its text), None when
+    the policy names none; `schema_path` is its file; `document` knows the place of every value.
     """
 
     policy: Policy
     path: Path
-    schema: dict[str, Any] | None
+    schema: Any
     schema_path: Path | None
     document: Document
 
@@ -118,7 +119,8 @@ def _missing_schema(document: Document, path: Path, named: str) -> Problem:
     known = {
         file.name
         for folder in {*folders, *(f / "schemas" for f in folders)}
-        for file in folder.glob("*.json")
+        for ending in _SCHEMA_SUFFIXES
+        for file in folder.glob(f"*{ending}")
     }
     near = nearest(Path(named).name, known)
     return document.problem(
@@ -141,12 +143,13 @@ def _read_schema(document: Document, path: Path, problems: list[Problem]) -> byt
         return b""
 
 
-def _parse_schema(
-    document: Document, path: Path, text: bytes, problems: list[Problem]
-) -> dict[str, Any] | None:
+def _parse_schema(document: Document, path: Path, text: bytes, problems: list[Problem]) -> Any:
     if problems and not text:
         return None
+    form = document.data["value"].get("format", "json")
     try:
+        if form == "protobuf":
+            return text.decode()
         schema = json.loads(text, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
         message = f"the schema '{path}' is not JSON: line {error.lineno}, column {error.colno}"
@@ -157,7 +160,7 @@ def _parse_schema(
     except _DuplicateError as error:
         message = f"the schema '{path}' writes '{error}' twice in one object"
     else:
-        if isinstance(schema, dict):
+        if isinstance(schema, dict) or form == "avro":
             return schema
         message = f"the schema '{path}' is not a JSON object"
     advice = "mend the schema file"

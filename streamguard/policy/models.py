@@ -112,17 +112,44 @@ class Outputs(Model):
     )
 
 
+class RegistryUse(Model):
+    """Values that name their schema in a Schema Registry; ``registry: true`` takes the defaults.
+
+    `framing` is how they name it: in front of the value, or in a header. `subjects` is how subjects are named under
+    which the schemas of clean records are registered.
+    """
+
+    framing: Literal["prefix", "header"] = "prefix"
+    subjects: Literal["topic", "record", "topic_record"] = "topic"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, data: Any) -> Any:
+        return {} if data is True else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"const": True}, handler(core)]}
+
+
 class Value(Model):
     """How the record's value is encoded, and how large it may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=())
 
-    format: Literal["json"] = "json"
+    format: Literal["json", "avro", "protobuf", "text", "bytes"] = "json"
     schema_file: str | None = Field(
         default=None,
         alias="schema",
-        description="JSON Schema file: beside the policy, in the folder above, in ../schemas or the working folder.",
+        description="The schema's file (JSON Schema, .avsc, .proto): beside the policy, in the folder above, in "
+        "../schemas or the working folder.",
     )
+    message: str | None = Field(
+        default=None, description="The message of a .proto file that values are. Default: its first."
+    )
+    registry: Annotated[
+        RegistryUse | None, Expected("true, or {framing: prefix, subjects: topic}, or left out")
+    ] = Field(default=None, description="Values name their schema in the service's Schema Registry.")
     max_depth: int = Field(default=64, ge=1, le=200, description="Nesting that a document may have.")
     max_bytes: int = Field(default=16_777_216, ge=1, description="Size that a value may have.")
 
@@ -254,6 +281,11 @@ class Policy(Model):
         default={}, description="Steps that mend a field before it is validated, in their order."
     )
     fields: dict[str, Rule] = Field(default={}, description="The transform of each sensitive field.")
+    tags: dict[str, Rule] = Field(
+        default={},
+        description="The transform of each field that the schema tags so, unless 'fields' or 'keep' name it. Of "
+        "several tags, the one that stands first here counts.",
+    )
     keep: tuple[str, ...] = Field(default=(), description="The fields that pass as they are.")
     quality: tuple[QualityRule, ...] = Field(default=(), description="CEL rules that a record must meet.")
     violation_limit: Annotated[

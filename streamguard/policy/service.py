@@ -5,8 +5,8 @@ are refused; security settings are limited to those that can also be given to Fa
 which one half connects encrypted and the other half not is worse than one that does not start.
 
 ``${NAME}`` is replaced by that environment variable, ``${NAME:-default}`` also when it is unset or empty, and ``$${``
-stands for ``${``. A variable that is not set and has no default is an error. Paths (``policies``, those in ``keys``, a
-SQLite store) are relative to the service file's folder.
+stands for ``${``. A variable that is not set and has no default is an error. Paths (``policies``, those in ``keys`` and
+``registry``, a SQLite store) are relative to the service file's folder.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from streamguard.errors import ConfigError
+from streamguard.policy import registry
 from streamguard.policy.document import Document, read_document
 from streamguard.policy.expected import Expected, Place, refused
 from streamguard.policy.keys import PATHS, Keys, LocalKeys, written_secrets
@@ -38,6 +39,7 @@ from streamguard.policy.loader import find_policies
 from streamguard.policy.models import ELEMENT_PATTERN, Duration, Model, TopicName
 from streamguard.policy.problems import Problem, ProblemsError
 from streamguard.policy.properties import SHOWN, Properties, property_problems
+from streamguard.policy.registry import RegistrySettings
 from streamguard.policy.wording import problems_of
 
 _DEFAULT_PATHS: Final = {
@@ -302,6 +304,7 @@ class Service(Model):
     web: Web = Web()
     log: Log = Log()
     access: Access | None = None
+    registry: RegistrySettings | None = None
 
     @field_serializer("kafka")
     def _without_secrets(self, kafka: dict[str, str]) -> dict[str, str]:
@@ -346,7 +349,10 @@ def read_service(path: Path | str, environment: Mapping[str, str] = os.environ) 
     problems: list[Problem] = []
     data = _expanded(document.data, (), document, environment, problems)
     problems += property_problems(document, data.get("kafka"))
-    for place in written_secrets(document.data.get("keys"), ("keys",)):
+    for place in (
+        *written_secrets(document.data.get("keys"), ("keys",)),
+        *registry.written_secrets(document.data.get("registry"), ("registry",)),
+    ):
         message = f"'{place[-1]}' is a secret, and does not belong in this file"
         advice = f"write {place[-1]}: ${{NAME}}, and set that environment variable"
         problems.append(document.problem(place, message, code="secret_in_file", suggestion=advice))
@@ -420,7 +426,16 @@ def _from_folder(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         data["store"] = {**store, "url": f"{found[1]}{(folder / found[2]).absolute()}"}
     if isinstance(access := data.get("access"), dict):
         data["access"] = _access_from_folder(access, folder)
+    if isinstance(section := data.get("registry"), dict):
+        data["registry"] = _named_from_folder(section, registry.PATHS, folder)
     return data
+
+
+def _named_from_folder(section: dict[str, Any], names: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    return {
+        **section,
+        **{name: folder / section[name] for name in names if isinstance(section.get(name), str)},
+    }
 
 
 def _access_from_folder(access: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -436,8 +451,8 @@ def _access_from_folder(access: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _keys_from_folder(keys: Any, folder: Path) -> Any:
     if not isinstance(keys, dict):
         return keys
-    paths = {name: folder / keys[name] for name in PATHS if isinstance(keys.get(name), str)}
+    keys = _named_from_folder(keys, PATHS, folder)
     earlier = keys.get("earlier")
     if isinstance(earlier, list):
-        return {**keys, **paths, "earlier": [_keys_from_folder(entry, folder) for entry in earlier]}
-    return {**keys, **paths}
+        return {**keys, "earlier": [_keys_from_folder(entry, folder) for entry in earlier]}
+    return keys

@@ -11,8 +11,9 @@ the same records are done again (`_set_back`). There is no second path that coul
 ==================  ================================================================================================
 ``starting``        no partitions yet
 ``running``         records flow, or would if there were any
-``paused``          waiting: for keys (``keys_unavailable``), for Kafka (librdkafka's name of the error), for a person
-                    (``violation_limit``, ``operator``); it goes on polling, and its partitions stay where they are
+``paused``          waiting: for keys or schemas (``keys_unavailable``, ``registry_unavailable``), for Kafka
+                    (librdkafka's name of the error), for a person (``violation_limit``, ``operator``); it goes on
+                    polling, and its partitions stay where they are
 ``stopped``         `stop` was asked for, and everything is committed or aborted
 ``failed``          a person has to act: `error` says what
 ==================  ================================================================================================
@@ -33,7 +34,7 @@ from typing import Any, Final, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamguard import logs
-from streamguard.errors import ConfigError, KeysUnavailableError, StreamGuardError
+from streamguard.errors import ConfigError, StreamGuardError, UnavailableError
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.guard import SLICE, Guard
 from streamguard.guard.violation import Finding, Violation
@@ -154,7 +155,7 @@ class Lane:
         # What went wrong, and until when to stand still because of it.
         self._held_until: float | None = None
         self._setbacks = 0
-        self._lacks_keys = False
+        self._starved = False
         self._group: object = None  # our membership, as of when the partitions were assigned
         self._moved = False
         self._unreachable = False
@@ -249,8 +250,8 @@ class Lane:
                 self._carry(batch)
             if self._is_due():
                 self._commit()
-        except KeysUnavailableError:
-            self._set_back("keys_unavailable")
+        except UnavailableError as away:
+            self._set_back(away.reason, starved=True)
         except Undone as undone:
             self._set_back(undone.code)
         except KafkaException as problem:
@@ -558,8 +559,8 @@ class Lane:
         }
         self._appetite = min(self._appetite * 2, _EVERYTHING)
         if self._tally.records:
-            self._lacks_keys = False
-        if not self._lacks_keys:  # positions can be committed without keys: that shows nothing
+            self._starved = False
+        if not self._starved:  # positions can be committed without keys: that shows nothing
             self._setbacks = 0
             self._settle("running")
         self._unreachable = False
@@ -593,10 +594,11 @@ class Lane:
 
     # -- When something goes wrong -----------------------------------------------------------------------------------
 
-    def _set_back(self, reason: str, hold: float | None = None) -> None:
+    def _set_back(self, reason: str, hold: float | None = None, *, starved: bool = False) -> None:
         """Undo what is open and go back to what is committed. Stands still for `hold` seconds.
 
-        By default a first set-back is tried again at once, and each further one later.
+        By default a first set-back is tried again at once, and each further one later. `starved` when keys or schemas
+        could not be had.
         """
         tally, refusal = self._tally, None
         if self._delivery.is_open or tally.records:
@@ -617,7 +619,7 @@ class Lane:
             hold = min(0.1 * 2**self._setbacks, _LONGEST_HOLD) if self._setbacks else 0.0
             self._setbacks += 1
         self._held_until = time.monotonic() + hold
-        self._lacks_keys = reason == "keys_unavailable"
+        self._starved = starved
         if hold:
             self._consumer.pause(self._consumer.assignment())
             self._settle("paused", reason)

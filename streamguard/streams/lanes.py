@@ -133,7 +133,7 @@ class Lanes:
                 "Restart the service.",
             )
         changed = {name: loaded for name, loaded in policies.items() if _differ(loaded, self._policies[name])}
-        guards = compile_guards(changed, self._prepared.keyring)
+        guards = compile_guards(changed, self._prepared.keyring, self._prepared.registry)
         for name, guard in guards.items():
             _refuse_restarts(self._lanes[name].policy, guard.policy)
         return Reload(policies, guards, read_kms(self._prepared))

@@ -19,10 +19,12 @@ from streamguard import logs
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.setup import open_keyring, open_kms
-from streamguard.errors import UsageError
+from streamguard.errors import ConfigError, UsageError
+from streamguard.formats.registry import Registry, open_registry
 from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
+from streamguard.guard.registered import RegisteredCorridors
 from streamguard.metrics import observe_kms
 from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
@@ -48,6 +50,7 @@ class Prepared:
     slot: Slot
     policies: Mapping[str, LoadedPolicy]
     keyring: Keyring
+    registry: Registry | None
     guards: Mapping[str, Guard]
     standing: Standing
 
@@ -93,9 +96,23 @@ def read_kms(prepared: Prepared) -> Kms:
     return kms
 
 
-def compile_guards(policies: Mapping[str, LoadedPolicy], keyring: Keyring) -> dict[str, Guard]:
+def compile_guards(
+    policies: Mapping[str, LoadedPolicy], keyring: Keyring, registry: Registry | None = None
+) -> dict[str, Guard]:
     """A guard of each policy. Raises ConfigError."""
-    return {name: Guard(loaded.policy, loaded.schema, keyring) for name, loaded in policies.items()}
+    return {name: _guard(loaded, keyring, registry) for name, loaded in policies.items()}
+
+
+def _guard(loaded: LoadedPolicy, keyring: Keyring, registry: Registry | None) -> Guard:
+    corridors = None
+    if loaded.policy.value.registry is not None:
+        if registry is None:
+            raise ConfigError(
+                f"Policy '{loaded.policy.name}' asks a Schema Registry, and the service file names none.",
+                "Add 'registry: {url: …}'.",
+            )
+        corridors = RegisteredCorridors(loaded, registry, keyring)
+    return Guard(loaded.policy, loaded.schema, keyring, corridors)
 
 
 def slot_of(
@@ -127,13 +144,14 @@ def prepare(loaded: LoadedService, slot: Slot, *, has_lanes: bool = True) -> Pre
     policies = read_policies(service)
     _check_service(loaded, policies)
     keyring = open_keyring(service.keys, service.store.url.get_secret_value(), observe=observe_kms)
-    guards = compile_guards(policies, keyring)
+    registry = open_registry(service.registry) if service.registry else None
+    guards = compile_guards(policies, keyring, registry)
     if has_lanes:
         _try_keys(policies, keyring)
     topics.preflight(service, [loaded.policy for loaded in policies.values()])
     create_control_topic(service)
     standing = recover(service)
-    return Prepared(loaded, slot, policies, keyring, guards, standing)
+    return Prepared(loaded, slot, policies, keyring, registry, guards, standing)
 
 
 def _check_service(loaded: LoadedService, policies: Mapping[str, LoadedPolicy]) -> None:

@@ -26,7 +26,7 @@ from streamguard import logs
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import ConfigError
 from streamguard.guard.batch import Batch
-from streamguard.guard.guard import build
+from streamguard.guard.fields import build
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy
 from streamguard.policy.service import Service

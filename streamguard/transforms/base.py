@@ -21,7 +21,8 @@ Reject = Callable[[int, str], None]
 """``reject(index, code)``: the value at `index` cannot be taken; `code` continues ``transform.<verb>.``."""
 
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
-ANY: Final = SCALARS | {"object", "array"}
+ANY: Final = SCALARS | {"bytes", "object", "array"}
+TEXT: Final = frozenset({"string"})
 
 DOMAIN: Final = "domain"
 """The code every transform has: not a value that it can take (of another type, too short, not in the alphabet …)."""
@@ -111,8 +112,9 @@ class Transform(ABC, Generic[OptionsT]):
 
     `takes` are the JSON types that the verb can work on with some choice of options; `reversible` says that whoever
     holds the key gets the value back; `deterministic` that equal values of one element come out equal (an instance may
-    differ from its class, by its options); `drops` that `apply` may return `DROP`. `messages` gives each code that
-    `apply` may reject with one sentence of ours, which never quotes a value.
+    differ from its class, by its options); `drops` that `apply` may return `DROP`; `keeps_form` that whatever a schema
+    says of a value holds for its output too. `messages` gives each code that `apply` may reject with one sentence of
+    ours, which never quotes a value.
 
     `key_id` is set by `apply` to the id of the key that it used, where the outputs do not name it themselves: the guard
     then writes it into the record's ``sg-keys`` header. `subject_path` is the field that says whose data a record is,
@@ -125,6 +127,7 @@ class Transform(ABC, Generic[OptionsT]):
     reversible: ClassVar[bool] = False
     deterministic: bool = True
     drops: ClassVar[bool] = False
+    keeps_form: bool = False
     messages: ClassVar[Mapping[str, str]] = {DOMAIN: "the transform cannot take this value"}
     key_id: str | None = None
     subject_path: str | None = None
@@ -149,6 +152,10 @@ class Transform(ABC, Generic[OptionsT]):
         KeysUnavailableError when that cannot be found out now.
         """
         return [TokenError(f"What '{self.verb}' wrote cannot be turned back.") for _ in values]
+
+    def gives(self) -> frozenset[str]:
+        """The types that values come out with: ``null`` is one of them, and there is none where they disappear."""
+        return TEXT
 
     def check(self) -> str | None:
         """What is wrong with these options for this field, as one sentence; None when nothing is. Run by `check`."""

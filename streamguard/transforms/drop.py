@@ -17,3 +17,7 @@ class Drop(Transform[Options]):
     def apply(self, values: list[Any], reject: Reject) -> list[Any]:
         """`DROP` for every value."""
         return [DROP] * len(values)
+
+    def gives(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()

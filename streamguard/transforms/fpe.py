@@ -101,6 +101,7 @@ class Fpe(Transform[FpeOptions]):
     verb: ClassVar[str] = "fpe"
     Options = FpeOptions
     takes: ClassVar[frozenset[str]] = frozenset({"string"})
+    keeps_form = True
     reversible: ClassVar[bool] = True
     messages: ClassVar[Mapping[str, str]] = {
         DOMAIN: "the value is no text of the policy's alphabet, or too short: fewer than a million would be like it",

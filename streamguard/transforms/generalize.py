@@ -20,7 +20,7 @@ import pydantic
 from pydantic import BeforeValidator
 
 from streamguard.crypto.keyring import Keyring
-from streamguard.transforms.base import ANY, DOMAIN, Field, Options, Reject, Transform
+from streamguard.transforms.base import ANY, DOMAIN, TEXT, Field, Options, Reject, Transform
 
 UNCHANGED: Final = "unchanged"
 
@@ -110,7 +110,7 @@ class Generalize(Transform[GeneralizeOptions]):
 
     verb: ClassVar[str] = "generalize"
     Options = GeneralizeOptions
-    takes: ClassVar[frozenset[str]] = ANY - {"boolean"}
+    takes: ClassVar[frozenset[str]] = ANY - {"boolean", "bytes"}
     messages: ClassVar[Mapping[str, str]] = {
         DOMAIN: "the value is not the date, number, address, text or place that the policy generalizes here",
         UNCHANGED: "the value would leave as it came: it is already as coarse as the policy asks for",
@@ -119,6 +119,8 @@ class Generalize(Transform[GeneralizeOptions]):
     def __init__(self, options: GeneralizeOptions, field: Field, keyring: Keyring) -> None:
         super().__init__(options, field, keyring)
         self._coarsen = _compile(options)
+        # The first day of a year is written as the date was; a cell as the place was.
+        self.keeps_form = options.output == "start" and options.date is not None
 
     def apply(self, values: list[Any], reject: Reject) -> list[Any]:
         """The groups; values that have none, or are their own, are rejected."""
@@ -133,6 +135,16 @@ class Generalize(Transform[GeneralizeOptions]):
                 group = None
             groups.append(group)
         return groups
+
+    def gives(self) -> frozenset[str]:
+        """Texts, but for what is written in the form of the input."""
+        options, types = self.options, self.field.types
+        if options.number is not None and options.output == "start":
+            whole = type(options.number) is int and types == {"integer"}
+            return frozenset({"integer"} if whole else {"number"})
+        if options.geo is not None and options.geo.geohash is None:
+            return frozenset("number" if name == "integer" else name for name in types)
+        return TEXT
 
     def check(self) -> str | None:
         """Options that cannot take the field's type, or would leave every one of its values as it is."""

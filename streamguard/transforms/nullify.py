@@ -16,3 +16,7 @@ class Nullify(Transform[Options]):
     def apply(self, values: list[Any], reject: Reject) -> list[Any]:
         """None for every value."""
         return [None] * len(values)
+
+    def gives(self) -> frozenset[str]:
+        """Null."""
+        return frozenset({"null"})

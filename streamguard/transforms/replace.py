@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AllowInfNan
 
 from streamguard.transforms.base import ANY, WRITABLE, Options, Reject, Transform
+
+_TYPES: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 class ReplaceOptions(Options):
@@ -25,3 +27,7 @@ class Replace(Transform[ReplaceOptions]):
     def apply(self, values: list[Any], reject: Reject) -> list[Any]:
         """The same value for every value."""
         return [self.options.value] * len(values)
+
+    def gives(self) -> frozenset[str]:
+        """The type of the value."""
+        return frozenset({_TYPES[type(self.options.value)]})

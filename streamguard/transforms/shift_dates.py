@@ -61,6 +61,7 @@ class ShiftDates(SubjectTransform[ShiftDatesOptions]):
     Options = ShiftDatesOptions
     takes: ClassVar[frozenset[str]] = frozenset({"string"})
     reversible: ClassVar[bool] = True
+    keeps_form = True
     messages: ClassVar[Mapping[str, str]] = {
         DOMAIN: "the value is no ISO 8601 date, or would leave the years from 1 to 9999",
         SUBJECT: "the record does not say whose date this is",

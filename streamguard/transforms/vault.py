@@ -68,6 +68,7 @@ class Vault(Transform[VaultOptions]):
     def __init__(self, options: VaultOptions, field: Field, keyring: Keyring) -> None:
         super().__init__(options, field, keyring)
         self._index = KeyedHash(keyring, field.element, "vault-index", "hmac-sha256")
+        self.keeps_form = options.shape == "same"
         self._make = _MAKERS[options.shape](options)
         self._sealer: _Sealer | None = None
 

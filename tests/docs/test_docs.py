@@ -19,7 +19,8 @@ from ruamel.yaml import YAML
 from streamguard.crypto.keyring import Keyring
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check
-from streamguard.guard.guard import Guard, build
+from streamguard.guard.fields import build
+from streamguard.guard.guard import Guard
 from streamguard.policy.loader import load_policy
 from streamguard.policy.models import Policy, Rule
 from streamguard.policy.problems import errors
@@ -33,6 +34,8 @@ from tests.servers import Broker
 BLOCKS: Final = [block for each in pages() for block in each.blocks]
 
 ELSEWHERE: Final = {
+    ("docs/avro.md", "json after"): "tests/unit/formats/test_avro_page.py",
+    ("docs/avro.md", "json before"): "tests/unit/formats/test_avro_page.py",
     ("docs/erase.md", "sh"): "tests/unit/cli/test_erase.py",
     ("docs/key-services.md", "hcl"): "tests/integration/test_key_services.py",
     ("docs/key-services.md", "sh"): "tests/integration/test_key_services.py",
@@ -254,15 +257,17 @@ EXAMPLES: Final = [
     for words, command in commands.commands().items()
     for example in commands.examples(command)
 ]
-ON_KAFKA: Final = ("topics create", "topics show", "run", "control", "violations")
+ON_KAFKA: Final = ("topics create", "topics show", "init", "run", "control", "violations")
 """Commands that speak to a broker, in an order in which they make sense."""
 
 # What the examples take for granted: a service file and orders; one master key in both places; tokens.
-ORDERS: Final = """\
-$ echo 'kafka: {bootstrap.servers: localhost:9092}' | tee prod.yaml > streamguard.yaml
+ORDERS_FILE: Final = """\
 $ python -c 'from itertools import islice; from streamguard.demo.sample import Orders; \\
 print(*(order.value.decode() for order in islice(Orders(faults=0), 50)), sep="\\n")' > orders.ndjson
 """
+ORDERS: Final = (
+    "$ echo 'kafka: {bootstrap.servers: localhost:9092}' | tee prod.yaml > streamguard.yaml\n" + ORDERS_FILE
+)
 KEYS: Final = """\
 $ cat streamguard.key keys/master.key > both; cp both streamguard.key; mv both keys/master.key; chmod 600 *.key keys/*
 """
@@ -344,7 +349,7 @@ def test_examples_of_help_texts_run_on_kafka(tmp_path: Path, start_broker: Calla
     broker = start_broker()
     folder = tmp_path / "streamguard"
     with Session(folder, {"STREAMGUARD_KAFKA_NAME": broker.name}) as session:
-        type_lines(session, BEFORE["README.md"] + "$ cp streamguard.yaml prod.yaml\n")
+        type_lines(session, BEFORE["README.md"] + ORDERS_FILE + "$ cp streamguard.yaml prod.yaml\n")
         for example in examples_of(*ON_KAFKA):
             shown = ("… orders/…",) if example.endswith("tail -f") else ()
             session.type(unwritten(as_here(example, folder), *shown))

@@ -1,20 +1,14 @@
-"""Around a key service: retries, an end to waiting, a cache of what was unwrapped, and somebody who counts.
-
-A lane asks for keys between two polls of Kafka, so each call ends within seconds, whatever the service's library does:
-it is made in a thread of its own, which is left behind when it does not come back.
-"""
+"""Around a key service: an end to waiting, retries, a cache of what was unwrapped, and somebody who counts."""
 
 from __future__ import annotations
 
-import random
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from hashlib import sha256
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol
 
-from streamguard import logs
+from streamguard import logs, patience
 from streamguard.crypto.cache import Cache
 from streamguard.crypto.kms.base import Kms
 from streamguard.errors import KeysUnavailableError
@@ -28,14 +22,7 @@ KEPT_FOR: Final = 300.0
 KEPT_MOST: Final = 1_000
 """Unwrapped keys that are kept at most."""
 
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
-_MOST_UNANSWERED: Final = 16
-
-Operation = Literal["wrap", "unwrap", "health"]
-Outcome = Literal["ok", "refused", "unavailable", "cached"]
-
-T = TypeVar("T")
+Outcome = Literal[patience.Outcome, "cached"]
 
 log = logs.get(__name__)
 
@@ -43,10 +30,10 @@ log = logs.get(__name__)
 class Observer(Protocol):
     """Is told of every request, and of every answer out of the cache (which takes 0 seconds)."""
 
-    def __call__(self, provider: str, operation: Operation, outcome: Outcome, seconds: float) -> None: ...
+    def __call__(self, provider: str, operation: str, outcome: Outcome, seconds: float) -> None: ...
 
 
-def nobody(provider: str, operation: Operation, outcome: Outcome, seconds: float) -> None:
+def nobody(provider: str, operation: str, outcome: Outcome, seconds: float) -> None:
     """The observer of a process whose metrics are read by no one."""
 
 
@@ -66,10 +53,10 @@ class ResilientKms:
         self._kms = kms
         self._provider = provider
         self._observe = observe
-        self._within = within
-        self._clock = clock
-        self._sleep = sleep
-        self._unanswered = threading.BoundedSemaphore(_MOST_UNANSWERED)
+        self._call = patience.Patience(
+            "The key service", within, KeysUnavailableError, self._failed,
+            observe=partial(observe, provider), clock=clock, sleep=sleep,
+        ).call  # fmt: skip
         # By a digest of the wrapped form.
         self._kept: Cache[bytes, bytes] = Cache(KEPT_FOR, KEPT_MOST, clock)
 
@@ -96,59 +83,6 @@ class ResilientKms:
     def health(self) -> None:
         self._call("health", self._kms.health)
 
-    def _call(self, operation: Operation, request: Callable[[], T]) -> T:
-        """Full jitter, as in M. Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015)."""
-        end = self._clock() + self._within
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return self._try(operation, request, end - self._clock())
-            except KeysUnavailableError as error:
-                wait = random.uniform(0.0, pause)  # noqa: S311 - spreads requests, guards nothing
-                if error.lasts or self._clock() + wait >= end:
-                    raise
-            self._sleep(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def _try(self, operation: Operation, request: Callable[[], T], seconds: float) -> T:
-        """One request, counted."""
-        started = self._clock()
-        outcome: Outcome = "unavailable"
-        try:
-            answer = self._answer(request, seconds)
-            outcome = "ok"
-            return answer
-        except KeysUnavailableError as error:
-            outcome = "refused" if error.lasts else "unavailable"
-            raise
-        finally:
-            self._observe(self._provider, operation, outcome, self._clock() - started)
-
-    def _answer(self, request: Callable[[], T], seconds: float) -> T:
-        """What the request gives within so many seconds; its thread is a daemon, which no end of the process awaits."""
-        if not self._unanswered.acquire(blocking=False):
-            raise KeysUnavailableError(
-                "The key service has left many requests without an answer.", "See that it works."
-            )
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(request())
-            except KeysUnavailableError as error:
-                future.set_exception(error)
-            except Exception as error:  # noqa: BLE001 - a library's, whose text stays here
-                log.error("kms.failed", provider=self._provider, error=error)
-                future.set_exception(
-                    KeysUnavailableError("The key service's library failed.", "See the log for kms.failed.")
-                )
-            finally:
-                self._unanswered.release()
-
-        threading.Thread(target=run, name=f"kms-{self._provider}", daemon=True).start()
-        try:
-            return future.result(timeout=seconds)
-        except TimeoutError:
-            raise KeysUnavailableError(
-                f"The key service did not answer within {self._within:g} seconds.", "See that it works."
-            ) from None
+    def _failed(self, error: Exception) -> KeysUnavailableError:
+        log.error("kms.failed", provider=self._provider, error=error)
+        return KeysUnavailableError("The key service's library failed.", "See the log for kms.failed.")

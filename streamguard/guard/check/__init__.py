@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamguard.errors import ConfigError
-from streamguard.formats.json_schema import Schema
+from streamguard.formats.base import Form
+from streamguard.formats.open import declared_form
 from streamguard.guard.check import paths, records, transforms
 from streamguard.guard.check.facts import Facts, as_clause
 from streamguard.guard.check.together import between
 from streamguard.policy.loader import LoadedPolicy
-from streamguard.policy.problems import Problem, in_order
+from streamguard.policy.problems import Problem, errors, in_order
 
 RULES: Final = (
     paths.unknown_paths,
@@ -26,6 +27,8 @@ RULES: Final = (
     paths.subject_path,
     paths.skipped_paths,
     transforms.field_transforms,
+    transforms.tagged_transforms,
+    transforms.kept_tags,
     transforms.key_transform,
     transforms.shifted_dates,
     transforms.vault_options,
@@ -40,14 +43,25 @@ RULES: Final = (
 def check(loaded: LoadedPolicy) -> list[Problem]:
     """Every problem of one policy, in the order of its lines."""
     try:
-        schema = Schema(loaded.schema) if loaded.schema is not None else None
-        facts = Facts(loaded, schema)
+        facts = Facts(loaded, declared_form(loaded))
     except ConfigError as error:
         message = as_clause(error.message)
         return [
             loaded.document.problem(("value", "schema"), message, code="bad_schema", suggestion=error.remedy)
         ]
-    return in_order(facts.bad_paths + [problem for rule in RULES for problem in rule(facts)])
+    return _problems(facts)
+
+
+def check_against(loaded: LoadedPolicy, form: Form) -> list[Problem]:
+    """Every problem of a policy with the records of another form than that of its own schema."""
+    return _problems(Facts(loaded, form))
+
+
+def _problems(facts: Facts) -> list[Problem]:
+    found = facts.bad_paths + [problem for rule in RULES for problem in rule(facts)]
+    if not errors(found):  # what leaves can be described once everything else is right
+        found += transforms.clean_schema(facts)
+    return in_order(found)
 
 
 def check_all(policies: Sequence[LoadedPolicy]) -> list[Problem]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from streamguard.crypto.keyring import Keyring
-from streamguard.formats.json_schema import Leaf, Schema
+from streamguard.formats.base import Form, Leaf
 from streamguard.policy.expected import Place
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.paths import Path, parse_path
@@ -29,11 +29,11 @@ class Written:
 class Facts:
     """A policy, its schema and its paths, for the rules to look at."""
 
-    def __init__(self, loaded: LoadedPolicy, schema: Schema | None) -> None:
+    def __init__(self, loaded: LoadedPolicy, form: Form) -> None:
         self.loaded = loaded
         self.policy = loaded.policy
-        self.schema = schema
-        self.leaves: tuple[Leaf, ...] = schema.leaves if schema else ()
+        self.form = form
+        self.leaves: tuple[Leaf, ...] = form.leaves
         self.bad_paths: list[Problem] = []
         policy = loaded.policy
         self.fields = [w for name in policy.fields if (w := self._path(name, ("fields", name), on_key=True))]

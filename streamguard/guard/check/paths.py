@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from streamguard.formats.json_schema import Leaf
+from streamguard.formats.base import Leaf
 from streamguard.guard.check.facts import TEXT, Facts, quoted
-from streamguard.guard.guard import leaf_at
+from streamguard.guard.classify import first_tag
+from streamguard.guard.fields import leaf_at
 from streamguard.policy.expected import Place
 from streamguard.policy.paths import Wild
 from streamguard.policy.problems import Problem, did_you_mean, listed
@@ -15,7 +16,7 @@ from streamguard.policy.problems import Problem, did_you_mean, listed
 
 def unknown_paths(facts: Facts) -> Iterator[Problem]:
     """A path that the schema does not have."""
-    if facts.schema is None:
+    if not facts.form.declares:
         return
     subject = [facts.subject] if facts.subject else []
     for written in (*facts.fields, *facts.kept, *facts.cleaned, *subject):
@@ -53,13 +54,16 @@ def overlapping_paths(facts: Facts) -> Iterator[Problem]:
 
 
 def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
-    """A leaf of the schema that the policy does not name."""
+    """A leaf of the schema that neither the policy nor a tag classifies."""
     paths = [written.path for written in (*facts.fields, *facts.kept)]
+    tagged = {leaf.path for leaf in facts.leaves if first_tag(facts.policy.tags, leaf)[1] is not None}
     place: Place = ("fields",) if facts.loaded.document.has(("fields",)) else ("topic",)
     # A path that is wrong is reported, so what it was probably meant to name need not be.
     meant = {facts.nearest_path(str(path)) for path in paths if str(path) not in facts.known_paths}
     for leaf in facts.leaves:
-        if not any(path.covers(leaf.path) for path in paths) and str(leaf.path) not in meant:
+        if leaf.path in tagged or any(path.covers(leaf.path) for path in paths):
+            continue
+        if str(leaf.path) not in meant:
             message = f"nothing says what happens to '{leaf.path}'"
             yield facts.report(place, message, "unclassified", f"add {_proposal(leaf)}", on_key=True)
 

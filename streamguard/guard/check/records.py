@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from streamguard.errors import ConfigError
-from streamguard.formats.json_schema import Leaf
+from streamguard.formats.base import Leaf
 from streamguard.guard.check.facts import Facts, as_clause
 from streamguard.guard.clean import Clean
 from streamguard.guard.quality import compile_rule
@@ -41,7 +41,7 @@ def quality_rules(facts: Facts) -> Iterator[Problem]:
             yield facts.report(place, message, "bad_rule", error.remedy)
             continue
         for names in sorted(compiled.paths):
-            if facts.schema is not None and not any(_reaches(leaf, names) for leaf in facts.leaves):
+            if facts.form.declares and not any(_reaches(leaf, names) for leaf in facts.leaves):
                 text = str(Path(names))
                 message = f"the schema has no '{text}'"
                 near = facts.nearest_path(text)
@@ -94,7 +94,7 @@ def open_doors(facts: Facts) -> Iterator[Problem]:
     if policy.headers == "keep":
         message = "every header passes, whatever a producer puts into it"
         yield facts.warn(("headers",), message, "headers_kept", "list the names that may pass: [traceparent]")
-    if facts.schema is None:
+    if not facts.form.declares:
         message = (
             "without a schema, records are not validated, and nobody checks that each field is classified"
         )

@@ -22,6 +22,7 @@ def service_problems(loaded: LoadedService, policies: Sequence[LoadedPolicy]) ->
     yield from _master_key(loaded)
     yield from _certificates(loaded)
     yield from _commit_intervals(loaded, policies)
+    yield from _registry(loaded, policies)
 
 
 def _master_key(loaded: LoadedService) -> Iterator[Problem]:
@@ -32,6 +33,20 @@ def _master_key(loaded: LoadedService) -> Iterator[Problem]:
         yield loaded.document.problem(
             ("keys",), message, code="missing_key", suggestion=as_clause(error.remedy)
         )
+
+
+def _registry(loaded: LoadedService, policies: Sequence[LoadedPolicy]) -> Iterator[Problem]:
+    if loaded.service.registry is not None:
+        return
+    for policy in policies:
+        if policy.policy.value.registry is not None:
+            message = "the service file names no Schema Registry"
+            yield policy.document.problem(
+                ("value", "registry"),
+                message,
+                code="no_registry",
+                suggestion=f"add 'registry: {{url: …}}' to '{loaded.path}'",
+            )
 
 
 def _certificates(loaded: LoadedService) -> Iterator[Problem]:

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from streamguard.formats.json_schema import Leaf
+from streamguard.errors import ConfigError
+from streamguard.formats.base import Leaf
 from streamguard.guard.check.facts import TEXT, Facts, as_clause, quoted
-from streamguard.guard.guard import field_of, leaf_at
+from streamguard.guard.classify import first_tag
+from streamguard.guard.corridor import out_form
+from streamguard.guard.fields import field_of, leaf_at
 from streamguard.policy.expected import Place
 from streamguard.policy.models import Rule
 from streamguard.policy.paths import Path
@@ -47,6 +50,50 @@ def field_transforms(facts: Facts) -> Iterator[Problem]:
             continue
         leaf = leaf_at(facts.leaves, written.path)
         yield from _problems_of_rule(facts, rule, written.text, written.place, leaf)
+
+
+def tagged_transforms(facts: Facts) -> Iterator[Problem]:
+    """Each tag's transform exists, takes its options, and takes the values of every field that bears the tag."""
+    taken = [written.path for written in (*facts.fields, *facts.kept)]
+    for tag, rule in facts.policy.tags.items():
+        place: Place = ("tags", tag)
+        if rule.verb == "keep":
+            yield facts.report(
+                place, "'keep' is not a transform", "unknown_transform", "list the fields under 'keep'"
+            )
+            continue
+        bearers = [
+            leaf
+            for leaf in facts.leaves
+            if first_tag(facts.policy.tags, leaf)[0] == tag
+            and not any(path.covers(leaf.path) for path in taken)
+        ]
+        for leaf in bearers:
+            yield from _problems_of_rule(facts, rule, str(leaf.path), place, leaf)
+        if not bearers:
+            yield from _problems_of_rule(facts, rule, f"<{tag}>", place, None)
+
+
+def clean_schema(facts: Facts) -> Iterator[Problem]:
+    """Where clean records have a schema, what the transforms make of the values must have a type in it."""
+    value = facts.policy.value
+    if not facts.form.declares or (value.format == "json" and value.registry is None):
+        return
+    try:
+        out_form(facts.policy, facts.form, facts.keyring)
+    except ConfigError as error:
+        place: Place = ("value", "schema") if facts.loaded.document.has(("value", "schema")) else ("value",)
+        yield facts.report(place, as_clause(error.message), "clean_schema", as_clause(error.remedy))
+
+
+def kept_tags(facts: Facts) -> Iterator[Problem]:
+    """A field that the schema tags as something to protect, and the policy keeps all the same."""
+    for written in facts.kept:
+        for leaf in facts.leaves:
+            tag, rule = first_tag(facts.policy.tags, leaf)
+            if rule is not None and written.path.covers(leaf.path):
+                message = f"'{leaf.path}' is kept, although the schema tags it '{tag}'"
+                yield facts.warn(written.place, message, "kept_tag", "remove it from keep, or leave it so")
 
 
 def key_transform(facts: Facts) -> Iterator[Problem]:

@@ -199,11 +199,19 @@ def test_explain_lists_what_happens_to_every_field(run, here: Path) -> None:
     assert "encrypt {deterministic: true}" in shown
     rows = json.loads(run("check", "--explain", "--json").stdout)["treatments"]["orders"]
     assert rows == [
-        {"path": "$key", "types": ["string"], "treatment": "tokenize", "reversible": False, "joins": None},
+        {
+            "path": "$key",
+            "types": ["string"],
+            "treatment": "tokenize",
+            "origin": "key",
+            "reversible": False,
+            "joins": None,
+        },
         {
             "path": "a",
             "types": ["string"],
             "treatment": "encrypt {deterministic: true}",
+            "origin": "fields",
             "reversible": True,
             "joins": "email",
         },

@@ -175,7 +175,7 @@ def test_padding_hides_lengths(keyring, sealer):
 @sealers
 def test_a_value_that_has_no_encoding_seals_nothing(keyring, sealer):
     with pytest.raises(TokenError):
-        sealer(keyring).seal(["fine", float("nan")])
+        sealer(keyring).seal(["fine", [float("nan")]])
 
 
 def test_equal_values_give_different_randomized_tokens(keyring):

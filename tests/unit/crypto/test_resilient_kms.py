@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import pytest
 
-from streamguard.crypto.kms import resilient
+from streamguard import patience
 from streamguard.crypto.kms.local import LocalKms, generate
 from streamguard.crypto.kms.resilient import KEPT_FOR, KEPT_MOST, WITHIN, ResilientKms
 from streamguard.errors import KeysUnavailableError
@@ -123,7 +123,7 @@ def test_a_call_that_hangs_is_left_behind():
 
 
 def test_not_every_call_may_leave_a_thread_behind(monkeypatch):
-    monkeypatch.setattr(resilient, "_MOST_UNANSWERED", 3)
+    monkeypatch.setattr(patience, "_MOST_UNANSWERED", 3)
     release = threading.Event()
     weather = Weather(*[release.wait] * 10)
     kms = resilient_around(weather, within=0.05)

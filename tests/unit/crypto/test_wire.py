@@ -1,7 +1,9 @@
 """The token format: one encoding of values, one spelling of tokens."""
 
 import json
+import math
 import string
+import struct
 
 import pytest
 from hypothesis import given
@@ -101,11 +103,24 @@ def test_padding_fills_up_and_comes_off(value, multiple):
     assert same(decode_value(padded), value)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_that_json_does_not_have(value):
+    encoded = encode_value(value)
+    assert (encoded[:1], len(encoded)) == (b"f", 9)
+    back = decode_value(pad(encoded, 32))
+    assert type(back) is float
+    assert back == value or (math.isnan(back) and math.isnan(value))
+
+
+def test_there_is_one_nan():
+    negative = struct.unpack(">d", bytes.fromhex("fff8000000000001"))[0]
+    assert encode_value(negative) == encode_value(float("nan")) == b"f" + bytes.fromhex("7ff8000000000000")
+
+
 @pytest.mark.parametrize(
     "value",
     [
-        float("nan"),
-        float("inf"),
+        [float("nan")],
         [1, {"x": [float("-inf")]}],
         2**64,
         -(2**63) - 1,
@@ -141,6 +156,9 @@ def test_a_document_nested_too_deep_is_refused():
         b"j",
         b"j{",
         b"jNaN",
+        b"f",
+        b"f1234567",
+        b"f123456789",
         b"j1 2",
         b"p",
         b"ps12",

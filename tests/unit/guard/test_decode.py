@@ -5,13 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamguard.formats.base import is_deep
+from streamguard.formats.json import JsonForm, has_wide_integer
 from streamguard.guard.batch import Batch
-from streamguard.guard.decode import Decode, has_wide_integer, is_deep
+from streamguard.guard.decode import Decode
 
 
 def decoded(*values, max_bytes=1_000_000, max_depth=64):
     batch = Batch("t", list(values))
-    Decode(max_bytes=max_bytes, max_depth=max_depth, vouched=False).apply(batch)
+    form = JsonForm(None)
+    form.max_depth = max_depth
+    Decode(form, max_bytes=max_bytes, vouched=False).apply(batch)
     batch.refresh()
     return batch
 

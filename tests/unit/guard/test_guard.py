@@ -372,7 +372,7 @@ class Broken(Transform[Options]):
 
 @pytest.mark.parametrize("how", ["short", "raise", "panic"])
 def test_a_transform_that_breaks_costs_its_own_record_only(keyring, monkeypatch, caplog, how):
-    monkeypatch.setattr("streamguard.guard.guard.register", lambda: {**register(), "broken": Broken})
+    monkeypatch.setattr("streamguard.guard.fields.register", lambda: {**register(), "broken": Broken})
     guard = guard_of(keyring, fields=POLICY["fields"] | {"card": "broken"})
     batch = process(
         guard, good(age=-1), GOOD, good(card=how), None, GOOD, keys=[b"a", b"b", b"c", b"d", b"e"]
@@ -398,7 +398,7 @@ def test_keys_that_cannot_be_had_stop_the_batch(keyring, monkeypatch):
 
 
 def test_what_was_found_before_the_guard_is_not_forgotten(keyring, monkeypatch):
-    monkeypatch.setattr("streamguard.guard.guard.register", lambda: {**register(), "broken": Broken})
+    monkeypatch.setattr("streamguard.guard.fields.register", lambda: {**register(), "broken": Broken})
     guard = guard_of(keyring, fields=POLICY["fields"] | {"card": "broken"})
     batch = Batch("people", [orjson.dumps(GOOD), orjson.dumps(good(card="raise"))])
     batch.reject(0, Finding("decode.size", "decode", "too long"))
@@ -428,7 +428,7 @@ class Talkative(Broken):
 
 
 def test_a_code_that_is_no_code_is_not_passed_on(keyring, monkeypatch):
-    monkeypatch.setattr("streamguard.guard.guard.register", lambda: {**register(), "broken": Talkative})
+    monkeypatch.setattr("streamguard.guard.fields.register", lambda: {**register(), "broken": Talkative})
     guard = guard_of(keyring, fields=POLICY["fields"] | {"card": "broken"})
     batch = process(guard, good(card="CANARY"))
     assert [finding.code for finding in batch.findings[0]] == ["transform.broken.domain"]
@@ -509,7 +509,7 @@ def test_the_header_names_the_keys_that_values_do_not_and_everything_can_be_turn
     assert dict(batch.out_headers[1])["sg-keys"] == headers["sg-keys"]
     out = orjson.loads(batch.out_values[0])
     (protect,) = [stage for room in guard.rooms for stage in room if stage.stage == "protect"]
-    by_path = {path: transform for _, transform, path in protect.steps}
+    by_path = {step.path: step.transform for step in protect.steps}
     assert by_path["ssn"].reverse([out["ssn"]], [Origin(ids["ssn"])]) == ["609983079"]
     assert by_path["dates[*]"].reverse(out["dates"], [Origin(ids["dates[*]"], "A")]) == ["2024-02-29"]
     assert by_path["code"].reverse([out["code"]], [Origin()]) == ["secret"]

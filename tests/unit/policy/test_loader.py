@@ -167,7 +167,13 @@ def test_a_bad_schema(policy, tmp_path: Path, content: bytes, message: str) -> N
             "unknown key 'formt'",
             "did you mean 'format'?",
         ),
-        (MINIMAL + "value: {format: avro}\n", 3, "wrong_value", "'format' must be json", ""),
+        (
+            MINIMAL + "value: {format: xml}\n",
+            3,
+            "wrong_value",
+            "'format' must be json, avro, protobuf, text or bytes",
+            "",
+        ),
         (
             MINIMAL + "undeclared: rejekt\n",
             3,

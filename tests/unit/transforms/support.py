@@ -72,7 +72,7 @@ json_values = st.recursive(
 )
 # What no JSON holds but a decoder of another format, or a mistake, might hand over.
 strange_values = st.one_of(
-    st.sampled_from([math.nan, math.inf, -math.inf, 2**64, -(2**63) - 1, 10**400, "\ud800", {"a": math.nan}]),
+    st.sampled_from([[math.nan], {"b": math.inf}, 2**64, -(2**63) - 1, 10**400, "\ud800", {"a": math.nan}]),
     st.binary(max_size=20),
     st.builds(object),
     st.sets(st.integers(), max_size=2),

@@ -95,7 +95,7 @@ def test_keyrings_of_one_store_agree_and_others_do_not(verb, options, tmp_path):
 @keyed
 def test_a_value_without_an_encoding_costs_its_own_row_only(verb, options):
     transform = compiled(verb, options)
-    column, rejected = applied(transform, ["a", float("nan"), {"b": 1}, "\ud800", 2**64])
+    column, rejected = applied(transform, ["a", [float("nan")], {"b": 1}, "\ud800", 2**64])
     assert rejected == [(1, "domain"), (3, "domain"), (4, "domain")]
     assert [column[0], column[2]] == outputs(transform, ["a", {"b": 1}])
 

@@ -1,0 +1,121 @@
+"""The schema of the records: inferred from them, or the one that they name in a Schema Registry."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from streamguard.draft.evidence import Evidence, read_values
+from streamguard.draft.schema import schema_of
+from streamguard.draft.shape import shape_of
+from streamguard.errors import ConfigError
+from streamguard.formats import framing
+from streamguard.formats.base import Form
+from streamguard.formats.framing import Frame, Headers
+from streamguard.formats.json import JsonForm
+from streamguard.formats.open import form_of
+from streamguard.formats.registry import Registered, Registry
+from streamguard.policy.models import Value
+
+_FORMATS: Final[Mapping[str, tuple[str, str]]] = {
+    "JSON": ("json", ".schema.json"),
+    "AVRO": ("avro", ".avsc"),
+    "PROTOBUF": ("protobuf", ".proto"),
+}
+_FRAME: Final = 5
+"""Bytes that framing puts before a payload at least: a zero, and the schema's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What records are.
+
+    `form` reads them; `value` is the policy's section of that name, without its file; `text` is that file's, None when
+    it cannot stand alone because it refers to others; `suffix` is the ending of its name.
+    """
+
+    form: Form
+    value: Mapping[str, Any]
+    text: str | None
+    suffix: str = ".schema.json"
+
+
+def inferred(evidence: Evidence) -> Described:
+    """A JSON Schema for what the records have in common. Raises ConfigError when a policy could name nothing."""
+    schema = schema_of(shape_of(evidence.documents))
+    text = orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode() + "\n"
+    return Described(JsonForm(schema), {"format": "json"}, text)
+
+
+def is_framed(value: bytes | None, headers: Headers | None = None) -> bool:
+    """Whether a value, or its headers, begin as the Schema Registry's serializers write them. No JSON does."""
+    if headers is not None and any(name == framing.VALUE_HEADER for name, _ in headers):
+        return True
+    return value is not None and len(value) > _FRAME and value[0] == 0
+
+
+def read_registered(
+    values: Sequence[bytes | None],
+    headers: Sequence[Headers | None],
+    keys: Sequence[bytes | None],
+    registry: Registry,
+) -> tuple[Evidence, Described]:
+    """Framed values as evidence, with the schema that most of them name; those of other schemas are left out.
+
+    Raises ConfigError when the schema is wrong or missing, SchemaMissingError, RegistryUnavailableError.
+    """
+    rows = [row for row, value in enumerate(values) if value is not None]
+    present = [values[row] or b"" for row in rows]
+    beside = [headers[row] for row in rows]
+    frames, payloads = framing.read(present, beside, framing.VALUE_HEADER)
+    registered = registry.schema(_most_frequent(frames).schema)
+    if registered.kind == "PROTOBUF":
+        frames, payloads = framing.read(present, beside, framing.VALUE_HEADER, message=True)
+    chosen = _most_frequent(frames)
+    mine = [index for index, frame in enumerate(frames) if frame == chosen]
+    in_header = any(name == framing.VALUE_HEADER for name, _ in beside[mine[0]] or ())
+    described = _described(registry, registry.schema(chosen.schema), chosen, in_header=in_header)
+    evidence = read_values(
+        [payloads[index] for index in mine], described.form, [keys[rows[index]] for index in mine]
+    )
+    return replace(evidence, tombstones=len(values) - len(rows), others=len(rows) - len(mine)), described
+
+
+def _most_frequent(frames: framing.Frames) -> Frame:
+    counted = Counter(frame for frame in frames if isinstance(frame, Frame))
+    if not counted:
+        raise ConfigError(
+            "None of the values names a schema as it should.",
+            "See which serializer the topic's producers use.",
+        )
+    return counted.most_common(1)[0][0]
+
+
+def _described(registry: Registry, registered: Registered, frame: Frame, *, in_header: bool) -> Described:
+    name, suffix = _FORMATS[registered.kind]
+    references = registry.references(registered)
+    read = str if registered.kind == "PROTOBUF" else _parsed
+    form = form_of(
+        Value(format=name),  # type: ignore[arg-type]  # one of its words
+        read(registered.text),
+        {each: read(text) for each, text in references.items()},
+        frame.message,
+    )
+    value: dict[str, Any] = {"format": name}
+    if frame.message not in (None, framing.FIRST_MESSAGE):
+        value["message"] = form.record_name
+    value["registry"] = {"framing": "header"} if in_header else True
+    text = registered.text if registered.text.endswith("\n") else f"{registered.text}\n"
+    return Described(form, value, None if references else text, suffix)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigError("The registered schema is not JSON.", "See the registry.") from None

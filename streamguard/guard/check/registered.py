@@ -1,0 +1,76 @@
+"""What a policy makes of the schema that its topic has in the registry now: for `streamguard check --online`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamguard.crypto.keyring import Keyring
+from streamguard.crypto.proof import Proof
+from streamguard.errors import StreamGuardError
+from streamguard.formats.base import Form, Leaf
+from streamguard.formats.registry import Registered, Registry
+from streamguard.formats.subjects import subject_name
+from streamguard.guard.check.facts import as_clause
+from streamguard.guard.corridor import out_form
+from streamguard.guard.registered import clean_schema, form_of_registered, refusals
+from streamguard.policy.loader import LoadedPolicy
+from streamguard.policy.models import RegistryUse
+
+_SHOWN: Final = 8
+"""Changes that are named one by one; there may be hundreds."""
+
+
+def preview(loaded: LoadedPolicy, registry: Registry) -> Proof:
+    """Whether records of the topic's latest schema would pass, and how the clean topic's schema differs from it."""
+    policy = loaded.policy
+    strategy = (policy.value.registry or RegistryUse()).subjects
+    if strategy != "topic":
+        return Proof(
+            "schema", policy.topic, ok=True, message="subjects are named by records: seen when they come"
+        )
+    subject = subject_name("topic", policy.topic)
+    try:
+        latest = registry.latest(subject)
+        if latest is None:
+            return Proof("schema", subject, ok=True, message="is not registered yet: nothing to compare with")
+        return _compared(loaded, registry, subject, latest)
+    except StreamGuardError as error:
+        return Proof("schema", subject, ok=False, message=as_clause(error.message), remedy=error.remedy)
+
+
+def _compared(loaded: LoadedPolicy, registry: Registry, subject: str, latest: Registered) -> Proof:
+    form = form_of_registered(loaded, registry, latest)
+    if problems := refusals(loaded, form):
+        more = f", and {len(problems) - 1} more" if problems[1:] else ""
+        remedy = problems[0].suggestion or "Mend the policy."
+        return Proof("schema", subject, ok=False, message=problems[0].message + more, remedy=remedy)
+    out = out_form(loaded.policy, form, Keyring.in_memory())
+    clean, *schema = clean_schema(loaded, latest, form, out)
+    reasons = registry.incompatible(clean, *schema)
+    if reasons:
+        return Proof(
+            "schema",
+            clean,
+            ok=False,
+            message=f"would not follow its latest version: {reasons[0]}",
+            remedy="Change the transforms, or the subject's compatibility.",
+        )
+    return Proof("schema", subject, ok=True, message=f"becomes {clean}: {_changes(form, out)}")
+
+
+def _changes(form: Form, out: Form) -> str:
+    """What differs between two forms, leaf by leaf."""
+    before, after = ({str(leaf.path): _written(leaf) for leaf in each.leaves} for each in (form, out))
+    found = [
+        f"{path} {types} → {after[path]}" if path in after else f"{path} is dropped"
+        for path, types in before.items()
+        if after.get(path) != types
+    ]
+    if not found:
+        return "no field changes its type"
+    more = f", and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+def _written(leaf: Leaf) -> str:
+    return " or ".join(sorted(leaf.types)) + (f" ({leaf.format})" if leaf.format else "")

@@ -1,0 +1,175 @@
+"""Records that name their own schema: each schema of the registry has its corridor, compiled when it is first met.
+
+A schema that the policy does not classify completely, one that is not in the registry, and one whose protected form
+would break the clean topic's readers have a finding in its place: their records are quarantined, and pass once the
+policy, or the registry, is mended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from streamguard import logs
+from streamguard.crypto.keyring import Keyring
+from streamguard.errors import ConfigError, SchemaMissingError
+from streamguard.formats import framing
+from streamguard.formats.base import Form
+from streamguard.formats.framing import Fault
+from streamguard.formats.open import form_of
+from streamguard.formats.registry import Reference, Registered, Registry
+from streamguard.formats.subjects import subject_name
+from streamguard.guard.batch import Batch
+from streamguard.guard.check import check_against
+from streamguard.guard.corridor import Corridor, Frame, out_form
+from streamguard.guard.violation import Finding
+from streamguard.policy.loader import LoadedPolicy
+from streamguard.policy.models import RegistryUse
+from streamguard.policy.problems import Problem, errors
+
+UNKNOWN: Final = Finding(
+    "decode.schema", "decode", "the registry has no schema of the id that the record names"
+)
+OTHER: Final = Finding(
+    "decode.schema", "decode", "the record's schema is of another format than the policy's"
+)
+BROKEN: Final = Finding("decode.schema", "decode", "the record's schema cannot be compiled")
+INCOMPATIBLE: Final = Finding(
+    "schema.incompatible",
+    "decode",
+    "the protected form of the record's schema does not follow the clean subject's",
+)
+MOST: Final = 1_000
+"""Schemas whose corridors are kept; the next one lets all of them go."""
+
+_KINDS: Final = {"json": "JSON", "avro": "AVRO", "protobuf": "PROTOBUF"}
+_CODES: Final = {
+    "unclassified": "schema.unclassified",
+    "kept_shape": "schema.shape",
+    "open_shape": "schema.shape",
+    "wrong_field_type": "schema.field_type",
+}
+# What a policy says of fields that this version of a schema does not have is no fault of its records.
+_HARMLESS: Final = frozenset({"unknown_path", "bad_step", "bad_rule", "subject", "not_kept"})
+
+_log = logs.get(__name__)
+
+
+class RegisteredCorridors:
+    """The corridors of one policy, by the frames of its records."""
+
+    def __init__(self, loaded: LoadedPolicy, registry: Registry, keyring: Keyring) -> None:
+        use = loaded.policy.value.registry
+        self._use = use if use is not None else RegistryUse()
+        self._loaded = loaded
+        self._registry = registry
+        self._keyring = keyring
+        self._message = loaded.policy.value.format == "protobuf"
+        self._known: dict[framing.Frame, Corridor | Finding] = {}
+
+    def sorted(self, batch: Batch) -> list[tuple[list[int], Corridor | Finding]]:
+        """The live rows with a value, by corridor. Raises RegistryUnavailableError."""
+        rows = [row for row in batch.live if batch.values[row] is not None]
+        groups: dict[framing.Frame, list[int]] = {}
+        for row, frame in zip(rows, self._read(batch, rows), strict=True):
+            if isinstance(frame, Fault):
+                batch.reject(row, _fault(frame))
+            else:
+                groups.setdefault(frame, []).append(row)
+        return [(some, self._corridor(frame)) for frame, some in groups.items()]
+
+    def _read(self, batch: Batch, rows: list[int]) -> framing.Frames:
+        """The frames of some rows; their payloads are put in place."""
+        values = [batch.values[row] or b"" for row in rows]
+        headers = [batch.headers[row] for row in rows]
+        frames, payloads = framing.read(values, headers, framing.VALUE_HEADER, message=self._message)
+        batch.payloads = list(batch.values)
+        for row, payload in zip(rows, payloads, strict=True):
+            batch.payloads[row] = payload
+        return frames
+
+    def _corridor(self, frame: framing.Frame) -> Corridor | Finding:
+        known = self._known.get(frame)
+        if known is not None:
+            return known
+        try:
+            registered = self._registry.schema(frame.schema)
+        except SchemaMissingError:
+            return UNKNOWN  # it may be registered in a moment
+        if len(self._known) >= MOST:
+            self._known.clear()
+        corridor = self._known[frame] = self._compiled(registered, frame)
+        if isinstance(corridor, Finding):
+            _log.warning("schema.refused", policy=self._loaded.policy.name, code=corridor.code)
+        else:
+            _log.info("schema.compiled", policy=self._loaded.policy.name)
+        return corridor
+
+    def _compiled(self, registered: Registered, frame: framing.Frame) -> Corridor | Finding:
+        policy = self._loaded.policy
+        if registered.kind != _KINDS[policy.value.format]:
+            return OTHER
+        try:
+            form = form_of_registered(self._loaded, self._registry, registered, frame.message)
+            if problems := refusals(self._loaded, form):
+                return Finding(_CODES.get(problems[0].code, "schema.refused"), "decode", problems[0].message)
+            out = out_form(policy, form, self._keyring)
+        except (ConfigError, SchemaMissingError):
+            return BROKEN
+        try:
+            published = self._registry.register(*clean_schema(self._loaded, registered, form, out))
+        except ConfigError:
+            return INCOMPATIBLE
+        return Corridor(policy, form, self._keyring, out, self._frame(published, out))
+
+    def _frame(self, published: Registered, out: Form) -> Frame:
+        schema = published.guid or published.id if self._use.framing == "header" else published.id
+        if schema is None:
+            raise ConfigError("The Schema Registry gave the clean topic's schema no id.")
+        if self._use.framing == "header":
+            return Frame(headers=((framing.VALUE_HEADER, framing.header(schema, out.index)),))
+        assert isinstance(schema, int)  # noqa: S101 - a prefix holds an id
+        return Frame(framing.prefix(schema, out.index))
+
+
+def form_of_registered(
+    loaded: LoadedPolicy, registry: Registry, registered: Registered, message: tuple[int, ...] | None = None
+) -> Form:
+    """The form of a registered schema. Raises ConfigError, SchemaMissingError, RegistryUnavailableError."""
+    read: Callable[[str], Any] = str if registered.kind == "PROTOBUF" else _parsed
+    references = {name: read(text) for name, text in registry.references(registered).items()}
+    return form_of(loaded.policy.value, read(registered.text), references, message)
+
+
+def clean_schema(
+    loaded: LoadedPolicy, registered: Registered, form: Form, out: Form
+) -> tuple[str, Any, str, tuple[Reference, ...]]:
+    """What is registered for clean records: the subject, the kind, the schema and what it refers to.
+
+    A schema that stays as it is is registered as it was.
+    """
+    policy = loaded.policy
+    strategy = (policy.value.registry or RegistryUse()).subjects
+    subject = subject_name(strategy, policy.clean_topic, out.record_name)
+    if out is form:
+        return subject, registered.kind, registered.text, registered.references
+    references = tuple(each for each in registered.references if each.name in out.imports)
+    # Without its topic, the record's name is the subject of the producers' own schema.
+    return f"{subject}.clean" if strategy == "record" else subject, registered.kind, out.text, references
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigError("A registered schema is not JSON.") from None
+
+
+def refusals(loaded: LoadedPolicy, form: Form) -> list[Problem]:
+    """Why records of a schema cannot be guarded by this policy; empty when they can."""
+    return [problem for problem in errors(check_against(loaded, form)) if problem.code not in _HARMLESS]
+
+
+def _fault(fault: Fault) -> Finding:
+    return Finding("decode.frame", "decode", f"the value {fault.value}")
