@@ -224,6 +224,12 @@ def _policy(path: Path) -> tuple[Policy, dict[str, Any] | None]:
     loaded = load_policy(path)
     if problems := errors(check(loaded)):
         raise ProblemsError(problems)
+    form = loaded.policy.value.format
+    if form not in ("json", "text"):
+        raise UsageError(
+            f"'{path}' is a policy for values in {form.capitalize()}, and lines are JSON or text.",
+            "Let the service read them from their topic.",
+        )
     return loaded.policy, loaded.schema
 
 
