@@ -101,9 +101,9 @@ class RegisteredCorridors:
             self._known.clear()
         corridor = self._known[frame] = self._compiled(registered, frame)
         if isinstance(corridor, Finding):
-            _log.warning("schema.refused", policy=self._loaded.policy.name, code=corridor.code)
+            _log.warning("corridor.refused", policy=self._loaded.policy.name, code=corridor.code)
         else:
-            _log.info("schema.compiled", policy=self._loaded.policy.name)
+            _log.info("corridor.compiled", policy=self._loaded.policy.name)
         return corridor
 
     def _compiled(self, registered: Registered, frame: framing.Frame) -> Corridor | Finding:
