@@ -18,13 +18,13 @@ KEPT = "kept"
 def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
     """For each field, in the schema's order: its path, its types, what happens to it, and what that means.
 
-    ``origin``: what says so: ``fields``, ``keep``, or a tag of the schema. ``reversible``: whoever holds the key gets
-    the value back. ``joins``: equal values stay equal under one element.
+    ``origin``: what says so: ``fields``, ``keep``, or a tag of the schema. ``leaves_as``: its types then.
+    ``reversible``: whoever holds the key gets the value back. ``joins``: equal values stay equal under one element.
     """
     from streamguard.guard.classify import treatments as treatments_of
 
     policy = loaded.policy
-    leaves = _leaves(loaded)
+    leaves, after = _leaves(loaded)
     ours = treatments_of(policy, leaves)
     rows = [_row("$key", ("string",), policy.key if policy.key.verb != "keep" else None)]
     for leaf in leaves:
@@ -42,6 +42,10 @@ def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
             _row(path, (), policy.fields.get(path), origin="fields" if path in policy.fields else "keep")
             for path in sorted(named)
         ]
+    for row, leaf in zip(rows[1:], leaves, strict=False):
+        row["leaves_as"] = next(
+            (sorted(one.types) for one in after if one.path.covers(leaf.path)), [] if after else None
+        )
     return rows
 
 
@@ -54,7 +58,7 @@ def table(loaded: LoadedPolicy) -> Table:
     policy = loaded.policy
     title = f"{policy.name}@{policy.version}: {policy.topic} → {policy.clean_topic}"
     shown = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
-    for heading in ("field", "type", "what happens", "because of", "reversible", "joins by"):
+    for heading in ("field", "type", "what happens", "because of", "leaves as", "reversible", "joins by"):
         shown.add_column(heading, overflow="fold", no_wrap=heading == "field")
     for row in treatments(loaded):
         style = {KEPT: "yellow", UNCLASSIFIED: "bold red"}.get(row["treatment"], "")
@@ -64,11 +68,17 @@ def table(loaded: LoadedPolicy) -> Table:
             " or ".join(row["types"]),
             row["treatment"],
             row["origin"],
+            _types(row.get("leaves_as")),
             reversible,
             row["joins"] or "",
         )
         shown.add_row(*(Text(cell, style) for cell in cells))
     return shown
+
+
+def _types(types: list[str] | None) -> str:
+    """What is written of the types that leave: nothing where that is not known, or not described."""
+    return "" if types is None else " or ".join(types) or "dropped"
 
 
 def _row(
@@ -101,14 +111,20 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _leaves(loaded: LoadedPolicy) -> tuple[Leaf, ...]:
+def _leaves(loaded: LoadedPolicy) -> tuple[tuple[Leaf, ...], tuple[Leaf, ...]]:
+    """The leaves of the schema, and those of what leaves; none of what cannot be had, which `check` reports."""
+    from streamguard.crypto.keyring import Keyring
     from streamguard.errors import ConfigError
     from streamguard.formats.open import declared_form
+    from streamguard.guard.corridor import out_form
 
+    leaves: tuple[Leaf, ...] = ()
     try:
-        return declared_form(loaded).leaves
-    except ConfigError:  # check reports it
-        return ()
+        form = declared_form(loaded)
+        leaves = form.leaves
+        return leaves, out_form(loaded.policy, form, Keyring.in_memory()).leaves
+    except ConfigError:
+        return leaves, ()
 
 
 def _covers(path: str, leaf: Leaf) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,16 @@ def form_of(
     form = _opened(value, schema, references or {}, message if message is not None else value.message)
     form.max_depth = value.max_depth
     return form
+
+
+def parsed(kind: str, text: str) -> Any:
+    """A registered schema as `form_of` takes it. Raises ConfigError."""
+    if kind == "PROTOBUF":
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigError("A registered schema is not JSON.") from None
 
 
 def declared_form(loaded: LoadedPolicy) -> Form:

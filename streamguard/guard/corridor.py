@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from streamguard.crypto.keyring import Keyring
+from streamguard.formats import framing
 from streamguard.formats.base import Change, Form, Leaf
 from streamguard.guard.batch import Batch
 from streamguard.guard.classify import treatments
@@ -16,7 +17,7 @@ from streamguard.guard.clean import Clean
 from streamguard.guard.declared import Declared
 from streamguard.guard.decode import Decode
 from streamguard.guard.encode import Encode
-from streamguard.guard.envelope import Envelope, treatment_of
+from streamguard.guard.envelope import Envelope, Keys, treatment_of
 from streamguard.guard.fields import build, leaf_at
 from streamguard.guard.inspect import Inspect
 from streamguard.guard.protect import Protect
@@ -56,13 +57,20 @@ class Frame:
 class Corridor:
     """The compiled stages for records of one form. Raises ConfigError for what `check` would refuse.
 
-    `out` is the form of what leaves; `form` itself unless another is given.
+    `out` is the form of what leaves; `form` itself unless another is given. `keys` reads and writes keys that are more
+    than text.
     """
 
     def __init__(
-        self, policy: Policy, form: Form, keyring: Keyring, out: Form | None = None, frame: Frame = Frame()
+        self,
+        policy: Policy,
+        form: Form,
+        keyring: Keyring,
+        out: Form | None = None,
+        frame: Frame = Frame(),
+        keys: Keys | None = None,
     ) -> None:
-        stages = _compile(policy, form, keyring, out or form, frame)
+        stages = _compile(policy, form, keyring, out or form, frame, keys)
         self.rooms = [list(room) for _, room in groupby(stages, key=attrgetter("stage"))]
 
     def process(self, batch: Batch) -> None:
@@ -76,8 +84,8 @@ class Corridor:
 class Bare:
     """The corridor of tombstones, which have no value."""
 
-    def __init__(self, policy: Policy, keyring: Keyring) -> None:
-        self.envelope = _envelope(policy, keyring, Frame())
+    def __init__(self, policy: Policy, keyring: Keyring, keys: Keys | None = None) -> None:
+        self.envelope = _envelope(policy, keyring, Frame(), keys)
 
     def process(self, batch: Batch) -> None:
         """Treat keys, headers and timestamps."""
@@ -107,7 +115,9 @@ def transforms_of(policy: Policy, leaves: Sequence[Leaf], keyring: Keyring) -> d
     }
 
 
-def _compile(policy: Policy, form: Form, keyring: Keyring, out: Form, frame: Frame) -> list[Stage]:
+def _compile(
+    policy: Policy, form: Form, keyring: Keyring, out: Form, frame: Frame, keys: Keys | None
+) -> list[Stage]:
     leaves = form.leaves
     fields = treatments(policy, leaves)
     kept = [parse_path(path) for path in policy.keep]
@@ -137,7 +147,7 @@ def _compile(policy: Policy, form: Form, keyring: Keyring, out: Form, frame: Fra
                 named=[*fields, *kept] if policy.undeclared == "keep" else None,
             )
         )
-    stages += [Encode(out, frame.prefix), _envelope(policy, keyring, frame)]
+    stages += [Encode(out, frame.prefix), _envelope(policy, keyring, frame, keys)]
     return stages
 
 
@@ -166,7 +176,7 @@ def _skipped(policy: Policy) -> set[Path]:
     return {parse_path(path) for path in policy.inspect.skip}
 
 
-def _envelope(policy: Policy, keyring: Keyring, frame: Frame) -> Envelope:
+def _envelope(policy: Policy, keyring: Keyring, frame: Frame, keys: Keys | None) -> Envelope:
     # "drop" is a way to treat a key, not the transform of that name, which removes a field from its object.
     simple = policy.key.verb in {"keep", "drop"}
     text = Leaf(Path((KEY_PATH,)), frozenset({"string"}))
@@ -177,4 +187,10 @@ def _envelope(policy: Policy, keyring: Keyring, frame: Frame) -> Envelope:
         policy=policy.name,
         version=policy.version,
         ours=frame.headers,
+        keys=keys,
+        # They name the schemas of what came in.
+        replaced=frozenset(
+            ({framing.VALUE_HEADER} if policy.value.registry else set())
+            | ({framing.KEY_HEADER} if keys else set())
+        ),
     )

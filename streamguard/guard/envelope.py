@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from streamguard.crypto.wire import format_key_ids
 from streamguard.guard.batch import Batch, Headers
@@ -24,11 +24,38 @@ KEY_TYPE: Final = Finding(
 )
 
 
+class Keys(Protocol):
+    """How keys are read for their transform, and how what it makes of them is written.
+
+    `headers` is what a protected key needs beside it.
+    """
+
+    headers: Headers
+
+    def read(self, batch: Batch, rows: list[int]) -> list[Any]:
+        """The keys of some rows, none of them null; one that cannot be read is rejected."""
+
+    def write(self, text: str) -> bytes:
+        """A protected key."""
+
+
+class _TextKeys:
+    """Keys that are text, or bytes."""
+
+    headers: Headers = []  # noqa: RUF012 - never changed
+
+    def read(self, batch: Batch, rows: list[int]) -> list[Any]:
+        return [_text(batch.keys[row]) for row in rows]
+
+    def write(self, text: str) -> bytes:
+        return text.encode()
+
+
 class Envelope:
     """Treats key, headers and timestamp as the policy says, and adds ``sg-source``, ``sg-policy``, ``sg-keys``.
 
     `key` is ``keep``, ``drop`` or a transform; `timestamp` is ``keep``, ``drop`` or the unit it is rounded down to;
-    `ours` are headers that all records get besides.
+    `ours` are headers that all records get besides, and `replaced` those that never pass, whatever the policy says.
     """
 
     stage = "envelope"
@@ -42,12 +69,16 @@ class Envelope:
         policy: str,
         version: str,
         ours: tuple[tuple[str, bytes], ...] = (),
+        keys: Keys | None = None,
+        replaced: frozenset[str] = frozenset(),
     ) -> None:
         self.key = key
         self.names = None if headers == "keep" else frozenset() if headers == "drop" else frozenset(headers)
         self.timestamp = timestamp
         self.provenance = ("sg-policy", f"{policy}@{version}".encode())
         self.ours = ours
+        self.keys = keys or _TextKeys()
+        self.replaced = replaced
 
     def apply(self, batch: Batch) -> None:
         """Fill the out columns for live rows and tombstones."""
@@ -62,15 +93,13 @@ class Envelope:
 
     def _protected_keys(self, batch: Batch, transform: Transform[Any]) -> list[bytes | None]:
         rows = [row for row in batch.live if batch.keys[row] is not None]
-        protected = transform.apply(
-            [_text(batch.keys[row]) for row in rows], rejecter(batch, rows, transform, "$key")
-        )
+        protected = transform.apply(self.keys.read(batch, rows), rejecter(batch, rows, transform, "$key"))
         if rows and transform.key_id is not None:
             batch.key_ids[KEY_PATH] = transform.key_id
         keys: list[bytes | None] = [None] * len(batch.keys)
         for row, key in zip(rows, protected, strict=True):
             if isinstance(key, str):
-                keys[row] = key.encode()
+                keys[row] = self.keys.write(key)
             elif key is not None and row not in batch.findings:
                 batch.reject(row, KEY_TYPE)
         return keys
@@ -79,7 +108,7 @@ class Envelope:
         source, policy = batch.topic.encode() + b"/%d/%d", self.provenance
         places = zip(batch.partitions, batch.offsets, strict=True)
         ours: list[Headers] = [[("sg-source", source % place), policy] for place in places]
-        more: Headers = list(self.ours)
+        more: Headers = [*self.ours, *self.keys.headers]
         if batch.key_ids:
             more.append(("sg-keys", format_key_ids(batch.key_ids)))
         if more:
@@ -92,7 +121,11 @@ class Envelope:
         ]
 
     def _passes(self, name: str, value: bytes | None) -> bool:
-        if name.startswith(_OURS) or (self.names is not None and name not in self.names):
+        if (
+            name.startswith(_OURS)
+            or name in self.replaced
+            or (self.names is not None and name not in self.names)
+        ):
             return False
         return self.names is None or name != "traceparent" or bool(value and _TRACEPARENT.fullmatch(value))
 

@@ -10,6 +10,7 @@ from streamguard.errors import UnavailableError
 from streamguard.formats.open import form_of
 from streamguard.guard.batch import Batch
 from streamguard.guard.corridor import Bare, Corridor, out_form
+from streamguard.guard.envelope import Keys
 from streamguard.guard.explain import Explain
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy
@@ -39,11 +40,17 @@ class Guard:
     `policy` must have passed `check`; what is wrong with it here raises ConfigError all the same. `schema` is the
     parsed schema of the policy's format (for Protobuf, the text of its file), or None when the policy's own paths are
     the whole declaration. Where records name their own schemas, `corridors` knows those, and `schema` counts for
-    nothing; otherwise `form` is that of the records, and `out` that of the clean ones.
+    nothing; otherwise `form` is that of the records, and `out` that of the clean ones. `keys` reads and writes
+    keys that are more than text.
     """
 
     def __init__(
-        self, policy: Policy, schema: Any, keyring: Keyring, corridors: Corridors | None = None
+        self,
+        policy: Policy,
+        schema: Any,
+        keyring: Keyring,
+        corridors: Corridors | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self.policy = policy
         self.name = policy.name
@@ -56,8 +63,8 @@ class Guard:
             # A schema of plain JSON is nobody's to read: nothing has to be derived from it.
             plain = policy.value.format == "json"
             self.out = self.form if plain else out_form(policy, self.form, keyring)
-            self._corridor = Corridor(policy, self.form, keyring, self.out)
-        self._bare = Bare(policy, keyring)
+            self._corridor = Corridor(policy, self.form, keyring, self.out, keys=keys)
+        self._bare = Bare(policy, keyring, keys)
 
     @property
     def rooms(self) -> list[Any]:

@@ -7,8 +7,6 @@ policy, or the registry, is mended.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from streamguard import logs
@@ -17,15 +15,16 @@ from streamguard.errors import ConfigError, SchemaMissingError
 from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
-from streamguard.formats.open import form_of
+from streamguard.formats.open import form_of, parsed
 from streamguard.formats.registry import Reference, Registered, Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check_against
 from streamguard.guard.corridor import Corridor, Frame, out_form
+from streamguard.guard.keys import RegisteredKeys
 from streamguard.guard.violation import Finding
 from streamguard.policy.loader import LoadedPolicy
-from streamguard.policy.models import RegistryUse
+from streamguard.policy.models import Policy, RegistryUse
 from streamguard.policy.problems import Problem, errors
 
 UNKNOWN: Final = Finding(
@@ -66,6 +65,7 @@ class RegisteredCorridors:
         self._registry = registry
         self._keyring = keyring
         self._message = loaded.policy.value.format == "protobuf"
+        self._keys = registered_keys(loaded.policy, registry)
         self._known: dict[framing.Frame, Corridor | Finding] = {}
 
     def sorted(self, batch: Batch) -> list[tuple[list[int], Corridor | Finding]]:
@@ -101,9 +101,9 @@ class RegisteredCorridors:
             self._known.clear()
         corridor = self._known[frame] = self._compiled(registered, frame)
         if isinstance(corridor, Finding):
-            _log.warning("schema.refused", policy=self._loaded.policy.name, code=corridor.code)
+            _log.warning("corridor.refused", policy=self._loaded.policy.name, code=corridor.code)
         else:
-            _log.info("schema.compiled", policy=self._loaded.policy.name)
+            _log.info("corridor.compiled", policy=self._loaded.policy.name)
         return corridor
 
     def _compiled(self, registered: Registered, frame: framing.Frame) -> Corridor | Finding:
@@ -121,7 +121,7 @@ class RegisteredCorridors:
             published = self._registry.register(*clean_schema(self._loaded, registered, form, out))
         except ConfigError:
             return INCOMPATIBLE
-        return Corridor(policy, form, self._keyring, out, self._frame(published, out))
+        return Corridor(policy, form, self._keyring, out, self._frame(published, out), self._keys)
 
     def _frame(self, published: Registered, out: Form) -> Frame:
         schema = published.guid or published.id if self._use.framing == "header" else published.id
@@ -133,13 +133,21 @@ class RegisteredCorridors:
         return Frame(framing.prefix(schema, out.index))
 
 
+def registered_keys(policy: Policy, registry: Registry | None) -> RegisteredKeys | None:
+    """What reads and writes the keys of a policy that a transform changes; None when they are plain text."""
+    if policy.key_format == "text" or registry is None or policy.key.verb in ("keep", "drop"):
+        return None
+    return RegisteredKeys(policy, registry)
+
+
 def form_of_registered(
     loaded: LoadedPolicy, registry: Registry, registered: Registered, message: tuple[int, ...] | None = None
 ) -> Form:
     """The form of a registered schema. Raises ConfigError, SchemaMissingError, RegistryUnavailableError."""
-    read: Callable[[str], Any] = str if registered.kind == "PROTOBUF" else _parsed
-    references = {name: read(text) for name, text in registry.references(registered).items()}
-    return form_of(loaded.policy.value, read(registered.text), references, message)
+    references = {
+        name: parsed(registered.kind, text) for name, text in registry.references(registered).items()
+    }
+    return form_of(loaded.policy.value, parsed(registered.kind, registered.text), references, message)
 
 
 def clean_schema(
@@ -157,13 +165,6 @@ def clean_schema(
     references = tuple(each for each in registered.references if each.name in out.imports)
     # Without its topic, the record's name is the subject of the producers' own schema.
     return f"{subject}.clean" if strategy == "record" else subject, registered.kind, out.text, references
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ConfigError("A registered schema is not JSON.") from None
 
 
 def refusals(loaded: LoadedPolicy, form: Form) -> list[Problem]:

@@ -263,6 +263,10 @@ class Policy(Model):
     key: Annotated[Rule, Expected("keep, drop, or a transform such as tokenize")] = Field(
         description="keep, drop, or any transform. There is no default: a key is often a person's id."
     )
+    key_format: Literal["text", "json", "avro"] = Field(
+        default="text",
+        description="How a key is encoded that a transform reads: text, or with its schema in the registry.",
+    )
     headers: Annotated[
         Literal["keep", "drop"] | tuple[str, ...], Expected("keep, drop, or a list of header names")
     ] = Field(default=("traceparent",), description="Headers that pass: all, none, or those named.")

@@ -24,7 +24,7 @@ from streamguard.formats.registry import Registry, open_registry
 from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
-from streamguard.guard.registered import RegisteredCorridors
+from streamguard.guard.registered import RegisteredCorridors, registered_keys
 from streamguard.metrics import observe_kms
 from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
@@ -104,15 +104,16 @@ def compile_guards(
 
 
 def _guard(loaded: LoadedPolicy, keyring: Keyring, registry: Registry | None) -> Guard:
-    corridors = None
-    if loaded.policy.value.registry is not None:
+    policy, corridors = loaded.policy, None
+    if policy.value.registry is not None or policy.key_format != "text":
         if registry is None:
             raise ConfigError(
                 f"Policy '{loaded.policy.name}' asks a Schema Registry, and the service file names none.",
                 "Add 'registry: {url: …}'.",
             )
-        corridors = RegisteredCorridors(loaded, registry, keyring)
-    return Guard(loaded.policy, loaded.schema, keyring, corridors)
+        if policy.value.registry is not None:
+            corridors = RegisteredCorridors(loaded, registry, keyring)
+    return Guard(policy, loaded.schema, keyring, corridors, registered_keys(policy, registry))
 
 
 def slot_of(

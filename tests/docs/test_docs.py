@@ -17,6 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from streamguard.crypto.keyring import Keyring
+from streamguard.formats.protobuf import ProtobufForm
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check
 from streamguard.guard.fields import build
@@ -237,12 +238,18 @@ def check_console(block: Block, _: Path) -> None:
     assert block in SESSIONS[block.page]
 
 
+def check_proto(block: Block, _: Path) -> None:
+    """What is in a .proto file is compiled."""
+    assert ProtobufForm(f'syntax = "proto3";\n{block.text}').leaves
+
+
 CHECKS: Final[dict[str, Callable[[Block, Path], None]]] = {
     "console": check_console,
     "console kafka": check_console,
     "console docker": check_docker,
     "json": check_json,
     "json violation": check_violation,
+    "proto": check_proto,
     "python": check_python,
     "yaml fragment": check_fragment,
     "yaml policy": check_policy,

@@ -39,7 +39,7 @@ from streamguard.crypto.aead import open_token
 from streamguard.crypto.keyring import Keyring
 from streamguard.formats.registry import open_registry
 from streamguard.guard.guard import Guard
-from streamguard.guard.registered import RegisteredCorridors
+from streamguard.guard.registered import RegisteredCorridors, registered_keys
 from streamguard.policy.loader import load_policy
 from streamguard.policy.registry import RegistrySettings
 from streamguard.streams.client import Slot
@@ -77,6 +77,8 @@ JSON = {
         "secret": {"type": "number"},
     },
 }
+TEXT = '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "string"}'
+ANOTHER = '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "string", "title": "again"}'
 POLICY = """
 name: people
 version: "1"
@@ -121,13 +123,14 @@ class Stage:
         file.write_text(self.policy.format(topic=self.site.source, format=self.format, framing=self.framing))
         loaded = load_policy(file)
         corridors = RegisteredCorridors(loaded, self.registry, self.keyring)
-        guard = Guard(loaded.policy, loaded.schema, self.keyring, corridors)
+        keys = registered_keys(loaded.policy, self.registry)
+        guard = Guard(loaded.policy, loaded.schema, self.keyring, corridors, keys)
         return Lane(self.site.make_service(), guard, Slot("0", permanent=False))
 
-    def send(self, *records: tuple[bytes | None, list[tuple[str, Any]]]) -> None:
+    def send(self, *records: tuple[bytes | None, list[tuple[str, Any]]], key: str | bytes = "k") -> None:
         producer = Producer({"bootstrap.servers": self.site.kafka})
         for value, headers in records:
-            producer.produce(self.site.source, value, key="k", headers=headers)
+            producer.produce(self.site.source, value, key=key, headers=headers)
         assert producer.flush(30) == 0
 
     def written(self, serializer: Any, document: Any) -> tuple[bytes | None, list[tuple[str, Any]]]:
@@ -354,6 +357,43 @@ def test_protobuf_from_serializer_to_deserializer(kafka: str, registry_url: str,
             assert open_token(found.name, stage.keyring) == f"Ana {n}"
             assert (found.n, found.born, list(found.roles)) == (n, "1984", ["a", "b"])
             assert "secret" not in found.DESCRIPTOR.fields_by_name
+
+
+@pytest.mark.parametrize("framed", ["prefix", "header"])
+@pytest.mark.parametrize("form", ["avro", "json"])
+def test_keys_that_name_their_schema(kafka: str, registry_url: str, tmp_path: Path, form: str, framed: str):
+    """Equal keys become equal ones, whichever schema they name; what no schema describes is a violation."""
+    policy = POLICY.replace("key: keep", "key: tokenize\nkey_format: {format}\nheaders: keep")
+    with staged(kafka, registry_url, tmp_path, "json", framing=framed) as stage:
+        stage.policy = policy.replace("key_format: {format}", f"key_format: {form}")
+        subject = f"{stage.site.source}-key"
+        texts = ('"string"', '{"type": "string", "doc": "again"}') if form == "avro" else (TEXT, ANOTHER)
+        ids = [stage.client.register_schema(subject, Schema(text, form.upper())) for text in texts]
+        encoded = b"\x0cperson" if form == "avro" else b'"person"'
+        write = json_schema(stage)
+        for schema_id in ids:
+            stage.send(write(person(1)), key=b"\0" + schema_id.to_bytes(4) + encoded)
+        value, headers = write(person(1))
+        named = ("__key_schema_id", b"\0" + ids[0].to_bytes(4))
+        stage.send((value, [*headers, named]), key=encoded)
+        stage.send(write(person(1)), key=b"no frame")
+        stage.send((None, []), key=b"\0" + ids[0].to_bytes(4) + encoded)
+        with at_work(stage.lane()):
+            messages = stage.clean(4)
+            (violation,) = stage.violations(1)
+        assert violation["code"] == "decode.key"
+        assert len({message.key() for message in messages}) == 1
+        assert messages[3].value() is None
+        deserializer = (
+            AvroDeserializer(stage.client)
+            if form == "avro"
+            else JSONDeserializer(None, schema_registry_client=stage.client)
+        )
+        for message in messages:
+            context = SerializationContext(stage.site.clean, MessageField.KEY, message.headers())
+            assert str(deserializer(message.key(), context)).startswith("tok_")
+            names = [name for name, _ in message.headers() or ()]
+            assert names.count("__key_schema_id") == (framed == "header")
 
 
 # -- schemas and registries that are a trial ---------------------------------------------------------------------------

@@ -39,10 +39,11 @@ def _registry(loaded: LoadedService, policies: Sequence[LoadedPolicy]) -> Iterat
     if loaded.service.registry is not None:
         return
     for policy in policies:
-        if policy.policy.value.registry is not None:
+        framed_keys = policy.policy.key_format != "text"
+        if policy.policy.value.registry is not None or framed_keys:
             message = "the service file names no Schema Registry"
             yield policy.document.problem(
-                ("value", "registry"),
+                ("key_format",) if framed_keys else ("value", "registry"),
                 message,
                 code="no_registry",
                 suggestion=f"add 'registry: {{url: …}}' to '{loaded.path}'",

@@ -214,6 +214,7 @@ def test_explain_lists_what_happens_to_every_field(run, here: Path) -> None:
             "origin": "fields",
             "reversible": True,
             "joins": "email",
+            "leaves_as": ["string"],
         },
     ]
 
