@@ -15,6 +15,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported; the annotations do not say so
     AdminClient,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     ConfigSource,
@@ -155,12 +156,7 @@ class Cluster:
 
     def partition_counts(self) -> dict[str, int]:
         """The topics that exist, with their numbers of partitions."""
-        try:
-            topics = self._admin.list_topics(timeout=self._within).topics
-        except KafkaException as problem:
-            self._admin.poll(0)
-            # A broker that refuses us looks like one that is not there; the callback knows the difference.
-            raise trouble(self._seen or problem.args[0], self._service) from None
+        topics = self._metadata().topics
         return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
     def configs(self, topics: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
@@ -180,7 +176,15 @@ class Cluster:
 
     def _is_mock(self) -> bool:
         """Whether this is librdkafka's mock cluster (``streamguard demo``), which does not answer about settings."""
-        return str(self._admin.list_topics(timeout=self._within).cluster_id).startswith("mockCluster")
+        return str(self._metadata().cluster_id).startswith("mockCluster")
+
+    def _metadata(self) -> ClusterMetadata:
+        try:
+            return self._admin.list_topics(timeout=self._within)
+        except KafkaException as problem:
+            self._admin.poll(0)
+            # A broker that refuses us looks like one that is not there; the callback knows the difference.
+            raise trouble(self._seen or problem.args[0], self._service) from None
 
     def settings(self, topics: Sequence[str]) -> dict[str, TopicSettings]:
         """What the topics accept. Raises KafkaTrouble when one does not exist."""

@@ -111,9 +111,9 @@ def test_the_latest_version_is_the_latest(registry: Registry):
 
 
 def test_a_schema_is_asked_for_once(second_registry: Server):
-    registry = open_registry(RegistrySettings(url=second_registry.address, timeout_ms=300))
+    registry = open_registry(RegistrySettings(url=second_registry.address, timeout_ms=3_000))
     made = registry.register("orders-value", "AVRO", CUSTOMER)
-    other = open_registry(RegistrySettings(url=second_registry.address, timeout_ms=300))
+    other = open_registry(RegistrySettings(url=second_registry.address, timeout_ms=3_000))
     assert other.schema(made.id) == made
     second_registry.stop()
     assert other.schema(made.id) == registry.schema(made.id) == made
