@@ -136,14 +136,6 @@ class Delivery(ABC):
             if self._give_up() or time.monotonic() > deadline:
                 raise Undone("queue_full")
 
-    def _await_acknowledgements(self, producer: Producer, deadline: float) -> None:
-        """Wait until the broker has everything. Raises Undone when it refused or lost any of it."""
-        while producer.flush(_STEP):
-            if self._give_up() or time.monotonic() > deadline:
-                raise Undone("timed_out")
-        if self.refusal or self._failure:
-            raise Undone(self.refusal or self._failure or "")
-
     def _on_failure(self, error: KafkaError, _: Message) -> None:
         code = error.code()
         if code in REFUSALS:
@@ -199,8 +191,6 @@ class ExactlyOnce(Delivery):
         self._insist(
             producer, lambda: self._outlast(lambda: offsets(positions, self._group), deadline), deadline
         )
-        # Committing waits for them too; but no commit should hang on another's count of what failed.
-        self._await_acknowledgements(producer, deadline)
         self._insist(producer, lambda: producer.commit_transaction(_STEP), deadline)
         self.is_open = False
 
@@ -304,7 +294,13 @@ class AtLeastOnce(Delivery):
         return True
 
     def _when_acknowledged(self, commit: Callable[[], object]) -> None:
-        self._await_acknowledgements(self._at_work(), time.monotonic() + self._timeout)
+        producer = self._at_work()
+        deadline = time.monotonic() + self._timeout
+        while producer.flush(_STEP):
+            if self._give_up() or time.monotonic() > deadline:
+                raise Undone("timed_out")
+        if self.refusal or self._failure:
+            raise Undone(self.refusal or self._failure or "")
         try:
             commit()
         except KafkaException as problem:
