@@ -269,7 +269,13 @@ def _protoc(folder: Path, name: str, sources: Mapping[str, str]) -> list[File]:
         )  # fmt: skip
     if status:
         raise ConfigError("The Protobuf schema does not compile.", "Try it with protoc.")
-    return list(descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file)
+    try:
+        return list(descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file)
+    except DecodeError:  # where Confluent's own extensions are known to the process
+        raise ConfigError(
+            "An option of the Protobuf schema has a number of Confluent's (such as 1088) and holds something else.",
+            "Give the extension another number.",
+        ) from None
 
 
 def _refused(errors: Any, main: str, sources: Mapping[str, str]) -> ConfigError:
