@@ -9,14 +9,12 @@ from streamguard.errors import ConfigError, SchemaMissingError, StreamGuardError
 from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
-from streamguard.formats.open import declared_form
+from streamguard.formats.open import declared_form, registered_form
 from streamguard.formats.registry import Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Headers
 from streamguard.guard.corridor import out_form
-from streamguard.guard.registered import form_of_registered
 from streamguard.policy.loader import LoadedPolicy
-from streamguard.policy.paths import Path
 
 _NOT: Final = {
     "json": "not a JSON document",
@@ -39,7 +37,7 @@ def source_form(loaded: LoadedPolicy, registry: Registry | None) -> Form:
     if loaded.policy.value.registry is None or loaded.schema is not None or registry is None:
         return declared_form(loaded)
     latest = registry.latest(subject_name("topic", loaded.policy.topic))
-    return declared_form(loaded) if latest is None else form_of_registered(loaded, registry, latest)
+    return declared_form(loaded) if latest is None else registered_form(loaded.policy.value, registry, latest)
 
 
 class Documents:
@@ -67,9 +65,7 @@ class Documents:
         form, payload = self._unframed(value, headers) if self._framed else (self._form, value)
         failures: tuple[type[Exception], ...] = (*form.failures, ValueError)
         try:
-            document = form.decode(payload)
-            lift = form.lift(Path(()))
-            return document if lift is None else lift([document])[0]
+            return form.plain(form.decode(payload))
         except failures:
             raise UnreadableError(_NOT[form.name]) from None
 
@@ -85,6 +81,6 @@ class Documents:
         assert self._registry is not None  # noqa: S101 - seen to when this was made
         try:
             registered = self._registry.schema(frame.schema)
-            return form_of_registered(self._loaded, self._registry, registered, frame.message)
+            return registered_form(self._loaded.policy.value, self._registry, registered, frame.message)
         except (ConfigError, SchemaMissingError) as error:
             raise UnreadableError(error.message) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Frame, Headers
 from streamguard.formats.json import JsonForm
-from streamguard.formats.open import form_of
+from streamguard.formats.open import registered_form
 from streamguard.formats.registry import Registered, Registry
 from streamguard.policy.models import Value
 
@@ -98,12 +97,10 @@ def _most_frequent(frames: framing.Frames) -> Frame:
 
 def _described(registry: Registry, registered: Registered, frame: Frame, *, in_header: bool) -> Described:
     name, suffix = _FORMATS[registered.kind]
-    references = registry.references(registered)
-    read = str if registered.kind == "PROTOBUF" else _parsed
-    form = form_of(
+    form = registered_form(
         Value(format=name),  # type: ignore[arg-type]  # one of its words
-        read(registered.text),
-        {each: read(text) for each, text in references.items()},
+        registry,
+        registered,
         frame.message,
     )
     value: dict[str, Any] = {"format": name}
@@ -111,11 +108,4 @@ def _described(registry: Registry, registered: Registered, frame: Frame, *, in_h
         value["message"] = form.record_name
     value["registry"] = {"framing": "header"} if in_header else True
     text = registered.text if registered.text.endswith("\n") else f"{registered.text}\n"
-    return Described(form, value, None if references else text, suffix)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ConfigError("The registered schema is not JSON.", "See the registry.") from None
+    return Described(form, value, None if registered.references else text, suffix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Final
 
 from streamguard.policy.paths import Path, Segment, Wild
@@ -128,6 +129,14 @@ class Form(ABC):
     def lower(self, path: Path) -> Column | None:
         """The reverse, for transforms whose outputs the schema goes on describing."""
         return None
+
+    @cached_property
+    def _whole(self) -> Column | None:
+        return self.lift(Path(()))
+
+    def plain(self, document: Any) -> Any:
+        """A document as plain data, as people write it in JSON. Raises ValueError for a value that has no such form."""
+        return document if self._whole is None else self._whole([document])[0]
 
     @abstractmethod
     def changed(self, changes: Mapping[Path, Change]) -> Form:

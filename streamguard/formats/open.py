@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Form
 from streamguard.formats.json import JsonForm
+from streamguard.formats.registry import Registered, Registry
 from streamguard.formats.whole import BytesForm, TextForm
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import Value
@@ -30,14 +31,23 @@ def form_of(
     return form
 
 
-def parsed(kind: str, text: str) -> Any:
-    """A registered schema as `form_of` takes it. Raises ConfigError."""
-    if kind == "PROTOBUF":
-        return text
+def registered_form(
+    value: Value, registry: Registry, registered: Registered, message: tuple[int, ...] | None = None
+) -> Form:
+    """The form of a registered schema, with what it refers to.
+
+    Raises ConfigError, SchemaMissingError, RegistryUnavailableError.
+    """
+    read: Callable[[str], Any] = str if registered.kind == "PROTOBUF" else _parsed
+    references = {name: read(text) for name, text in registry.references(registered).items()}
+    return form_of(value, read(registered.text), references, message)
+
+
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise ConfigError("A registered schema is not JSON.") from None
+        raise ConfigError("The registered schema is not JSON.", "See the registry.") from None
 
 
 def declared_form(loaded: LoadedPolicy) -> Form:
@@ -62,9 +72,9 @@ def _opened(
             "Name its file with 'schema', or write 'registry: true'.",
         )
     if value.format == "avro":
-        from streamguard.formats.avro import AvroForm  # noqa: PLC0415 - its library is an extra
+        from streamguard.formats.avro import AvroForm  # noqa: PLC0415 - only for who needs it
 
         return AvroForm(schema, references)
-    from streamguard.formats.protobuf import ProtobufForm  # noqa: PLC0415 - likewise
+    from streamguard.formats.protobuf import ProtobufForm  # noqa: PLC0415 - its libraries are an extra
 
     return ProtobufForm(schema, references, message)

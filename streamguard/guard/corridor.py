@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -19,6 +18,7 @@ from streamguard.guard.decode import Decode
 from streamguard.guard.encode import Encode
 from streamguard.guard.envelope import Envelope, Keys, treatment_of
 from streamguard.guard.fields import build, leaf_at
+from streamguard.guard.frame import UNFRAMED, Frame
 from streamguard.guard.inspect import Inspect
 from streamguard.guard.protect import Protect
 from streamguard.guard.quality import Quality
@@ -46,14 +46,6 @@ class Stage(Protocol):
         """Work on all live rows; record findings by row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What tells readers the schema of a clean record: bytes in front of it, or a header."""
-
-    prefix: bytes = b""
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
 class Corridor:
     """The compiled stages for records of one form. Raises ConfigError for what `check` would refuse.
 
@@ -67,7 +59,7 @@ class Corridor:
         form: Form,
         keyring: Keyring,
         out: Form | None = None,
-        frame: Frame = Frame(),
+        frame: Frame = UNFRAMED,
         keys: Keys | None = None,
     ) -> None:
         stages = _compile(policy, form, keyring, out or form, frame, keys)
@@ -85,7 +77,7 @@ class Bare:
     """The corridor of tombstones, which have no value."""
 
     def __init__(self, policy: Policy, keyring: Keyring, keys: Keys | None = None) -> None:
-        self.envelope = _envelope(policy, keyring, Frame(), keys)
+        self.envelope = _envelope(policy, keyring, UNFRAMED, keys)
 
     def process(self, batch: Batch) -> None:
         """Treat keys, headers and timestamps."""

@@ -25,12 +25,11 @@ KEY_TYPE: Final = Finding(
 
 
 class Keys(Protocol):
-    """How keys are read for their transform, and how what it makes of them is written.
+    """How keys are read for their transform, and how what it makes of them is written."""
 
-    `headers` is what a protected key needs beside it.
-    """
-
-    headers: Headers
+    @property
+    def headers(self) -> Headers:
+        """What a protected key needs beside it."""
 
     def read(self, batch: Batch, rows: list[int]) -> list[Any]:
         """The keys of some rows, none of them null; one that cannot be read is rejected."""
@@ -42,7 +41,9 @@ class Keys(Protocol):
 class _TextKeys:
     """Keys that are text, or bytes."""
 
-    headers: Headers = []  # noqa: RUF012 - never changed
+    @property
+    def headers(self) -> Headers:
+        return []
 
     def read(self, batch: Batch, rows: list[int]) -> list[Any]:
         return [_text(batch.keys[row]) for row in rows]

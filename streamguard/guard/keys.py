@@ -8,13 +8,13 @@ from streamguard.errors import ConfigError, SchemaMissingError
 from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
-from streamguard.formats.open import form_of, parsed
+from streamguard.formats.open import form_of, registered_form
 from streamguard.formats.registry import Kind, Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Batch, Headers
+from streamguard.guard.frame import UNFRAMED, frame_of
 from streamguard.guard.violation import Finding
 from streamguard.policy.models import Policy, RegistryUse, Value
-from streamguard.policy.paths import Path
 
 UNREADABLE: Final = Finding(
     "decode.key", "envelope", "the key is not framed, or not of the schema that it names", "$key"
@@ -31,7 +31,7 @@ _TEXTS: Final[dict[str, tuple[Kind, Any, str]]] = {
 
 
 class RegisteredKeys:
-    """The keys of one policy's topic. `headers` is what the clean record's key needs beside it."""
+    """The keys of one policy's topic."""
 
     def __init__(self, policy: Policy, registry: Registry) -> None:
         self._value = Value(format=policy.key_format)
@@ -40,8 +40,12 @@ class RegisteredKeys:
         self._registry = registry
         self._forms: dict[framing.Frame, Form | None] = {}
         self._out: Form | None = None
-        self._prefix = b""
-        self.headers: Headers = []
+        self._frame = UNFRAMED
+
+    @property
+    def headers(self) -> Headers:
+        """The header of a protected key, where that names its schema."""
+        return list(self._frame.headers)
 
     def read(self, batch: Batch, rows: list[int]) -> list[Any]:
         """The keys of some rows; one that cannot be read is rejected. Raises RegistryUnavailableError."""
@@ -58,16 +62,16 @@ class RegisteredKeys:
         if self._out is None:
             self._publish()
         assert self._out is not None  # noqa: S101 - just made
-        return self._prefix + self._out.encode(text)
+        return self._frame.prefix + self._out.encode(text)
 
     def _read(self, batch: Batch, row: int, frame: framing.Frame | Fault, payload: bytes) -> Any:
         form = None if isinstance(frame, Fault) else self._form(frame)
         if form is not None:
             failures: tuple[type[Exception], ...] = (*form.failures, ValueError)
             try:
-                key, lift = form.decode(payload), form.lift(Path(()))
+                key = form.decode(payload)
                 if form.passes(key):
-                    return key if lift is None else lift([key])[0]
+                    return form.plain(key)
             except failures:
                 pass
         batch.reject(row, UNREADABLE)
@@ -77,9 +81,7 @@ class RegisteredKeys:
         if frame not in self._forms:
             try:
                 registered = self._registry.schema(frame.schema)
-                references = self._registry.references(registered)
-                known = {name: parsed(registered.kind, text) for name, text in references.items()}
-                self._forms[frame] = form_of(self._value, parsed(registered.kind, registered.text), known)
+                self._forms[frame] = registered_form(self._value, self._registry, registered)
             except SchemaMissingError:
                 return None  # it may be registered in a moment
             except ConfigError:
@@ -89,11 +91,5 @@ class RegisteredKeys:
     def _publish(self) -> None:
         kind, schema, text = _TEXTS[self._value.format]
         found = self._registry.register(subject_name("topic", self._topic, is_key=True), kind, text)
-        schema_id = found.guid or found.id if self._framing == "header" else found.id
-        if schema_id is None:
-            raise ConfigError("The Schema Registry gave the clean topic's key no id.")
-        if self._framing == "header":
-            self.headers = [(framing.KEY_HEADER, framing.header(schema_id))]
-        elif isinstance(schema_id, int):
-            self._prefix = framing.prefix(schema_id)
+        self._frame = frame_of(found, self._framing, framing.KEY_HEADER)
         self._out = form_of(self._value, schema)

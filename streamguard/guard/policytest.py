@@ -316,7 +316,7 @@ def _compare_clean(
     key, value = batch.out_keys[0], batch.out_values[0]
     headers = {name: _text(content) for name, content in batch.out_headers[0] if not name.startswith(OURS)}
     found = {
-        "value": MISSING if value is None else _plain(guard.out, value),
+        "value": MISSING if value is None else guard.out.plain(guard.out.decode(value)),
         "key": MISSING if key is None else _text(key),
         "headers": headers,
         "timestamp": batch.out_timestamps[0],
@@ -332,12 +332,6 @@ def _compare_clean(
             at = (*place, *mismatch.place)
             what = _path(name, mismatch.place)
             yield document.problem(at, f"{what}: {mismatch.message}", code="mismatch")
-
-
-def _plain(form: Form, value: bytes) -> Any:
-    """A clean value as plain data."""
-    document, lift = form.decode(value), form.lift(paths.Path(()))
-    return document if lift is None else lift([document])[0]
 
 
 def _path(name: str, place: Place) -> str:

@@ -15,12 +15,13 @@ from streamguard.errors import ConfigError, SchemaMissingError
 from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
-from streamguard.formats.open import form_of, parsed
+from streamguard.formats.open import registered_form
 from streamguard.formats.registry import Reference, Registered, Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check_against
-from streamguard.guard.corridor import Corridor, Frame, out_form
+from streamguard.guard.corridor import Corridor, out_form
+from streamguard.guard.frame import frame_of
 from streamguard.guard.keys import RegisteredKeys
 from streamguard.guard.violation import Finding
 from streamguard.policy.loader import LoadedPolicy
@@ -111,7 +112,7 @@ class RegisteredCorridors:
         if registered.kind != _KINDS[policy.value.format]:
             return OTHER
         try:
-            form = form_of_registered(self._loaded, self._registry, registered, frame.message)
+            form = registered_form(policy.value, self._registry, registered, frame.message)
             if problems := refusals(self._loaded, form):
                 return Finding(_CODES.get(problems[0].code, "schema.refused"), "decode", problems[0].message)
             out = out_form(policy, form, self._keyring)
@@ -121,16 +122,8 @@ class RegisteredCorridors:
             published = self._registry.register(*clean_schema(self._loaded, registered, form, out))
         except ConfigError:
             return INCOMPATIBLE
-        return Corridor(policy, form, self._keyring, out, self._frame(published, out), self._keys)
-
-    def _frame(self, published: Registered, out: Form) -> Frame:
-        schema = published.guid or published.id if self._use.framing == "header" else published.id
-        if schema is None:
-            raise ConfigError("The Schema Registry gave the clean topic's schema no id.")
-        if self._use.framing == "header":
-            return Frame(headers=((framing.VALUE_HEADER, framing.header(schema, out.index)),))
-        assert isinstance(schema, int)  # noqa: S101 - a prefix holds an id
-        return Frame(framing.prefix(schema, out.index))
+        frame_out = frame_of(published, self._use.framing, framing.VALUE_HEADER, out.index)
+        return Corridor(policy, form, self._keyring, out, frame_out, self._keys)
 
 
 def registered_keys(policy: Policy, registry: Registry | None) -> RegisteredKeys | None:
@@ -138,16 +131,6 @@ def registered_keys(policy: Policy, registry: Registry | None) -> RegisteredKeys
     if policy.key_format == "text" or registry is None or policy.key.verb in ("keep", "drop"):
         return None
     return RegisteredKeys(policy, registry)
-
-
-def form_of_registered(
-    loaded: LoadedPolicy, registry: Registry, registered: Registered, message: tuple[int, ...] | None = None
-) -> Form:
-    """The form of a registered schema. Raises ConfigError, SchemaMissingError, RegistryUnavailableError."""
-    references = {
-        name: parsed(registered.kind, text) for name, text in registry.references(registered).items()
-    }
-    return form_of(loaded.policy.value, parsed(registered.kind, registered.text), references, message)
 
 
 def clean_schema(

@@ -8,11 +8,12 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.proof import Proof
 from streamguard.errors import StreamGuardError
 from streamguard.formats.base import Form, Leaf
+from streamguard.formats.open import registered_form
 from streamguard.formats.registry import Registered, Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.check.facts import as_clause
 from streamguard.guard.corridor import out_form
-from streamguard.guard.registered import clean_schema, form_of_registered, refusals
+from streamguard.guard.registered import clean_schema, refusals
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import RegistryUse
 
@@ -39,7 +40,7 @@ def preview(loaded: LoadedPolicy, registry: Registry) -> Proof:
 
 
 def _compared(loaded: LoadedPolicy, registry: Registry, subject: str, latest: Registered) -> Proof:
-    form = form_of_registered(loaded, registry, latest)
+    form = registered_form(loaded.policy.value, registry, latest)
     if problems := refusals(loaded, form):
         more = f", and {len(problems) - 1} more" if problems[1:] else ""
         remedy = problems[0].suggestion or "Mend the policy."
