@@ -147,10 +147,14 @@ def confluent_meta(kind: str, options: bytes) -> Any:
     try:
         return message.FromString(options).Extensions[extension]
     except DecodeError:
-        raise ConfigError(
-            "The Protobuf schema has an option of its own by the number of Confluent's (1088), which holds tags.",
-            "Give that option another number.",
-        ) from None
+        raise _number_taken() from None
+
+
+def _number_taken() -> ConfigError:
+    return ConfigError(
+        "The Protobuf schema has an option of its own by the number of Confluent's (1088), which holds tags.",
+        "Give that option another number.",
+    )
 
 
 def untagged(options: bytes) -> bytes:
@@ -272,10 +276,7 @@ def _protoc(folder: Path, name: str, sources: Mapping[str, str]) -> list[File]:
     try:
         return list(descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file)
     except DecodeError:  # where Confluent's own extensions are known to the process
-        raise ConfigError(
-            "An option of the Protobuf schema has a number of Confluent's (such as 1088) and holds something else.",
-            "Give the extension another number.",
-        ) from None
+        raise _number_taken() from None
 
 
 def _refused(errors: Any, main: str, sources: Mapping[str, str]) -> ConfigError:
