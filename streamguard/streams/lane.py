@@ -24,9 +24,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal
@@ -58,7 +56,10 @@ from streamguard.streams.client import (
 from streamguard.streams.delivery import AtLeastOnce, Delivery, ExactlyOnce, Undone
 from streamguard.streams.flood import Flood
 from streamguard.streams.positions import pin_new_partition, pin_start
-from streamguard.streams.topics import REFUSED, Cluster, TopicSettings
+from streamguard.streams.rivals import Rivals
+from streamguard.streams.search import Search
+from streamguard.streams.tally import Tally
+from streamguard.streams.topics import Cluster, TopicSettings
 
 State = Literal["starting", "running", "paused", "stopped", "failed"]
 
@@ -69,9 +70,6 @@ _MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions 
 _LOOK_EVERY: Final = 1.0  # seconds between looks for brokers that are away
 _CLOSE_WITHIN: Final = 2.0  # seconds to leave the group in good order
 _LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
-_RIVAL_WITHIN: Final = 60.0  # seconds within which a second fencing means that there is a rival
-_NARROWING: Final = 8  # a refusal costs about twenty commits: large steps down, small ones up
-_EVERYTHING: Final = 1_000_000  # records per transaction, when nothing limits them
 
 HEADERS: Final = Finding("decode.headers", "decode", "the name of a header is not UTF-8")
 _UNREADABLE: Final[Headers] = []
@@ -79,38 +77,6 @@ _UNREADABLE: Final[Headers] = []
 _Message: Final[Any] = Message
 
 _log = logs.get(__name__)
-
-
-class SlotInUseError(StreamGuardError):
-    """Another process works under the same slot: the two would throw each other out for ever."""
-
-    def __init__(self, slot: str) -> None:
-        super().__init__(
-            f"Slot '{slot}' is in use elsewhere: another process took over its transactions or its place in the group.",
-            "Give each process a slot of its own (--slot), and look for a second copy of this one.",
-        )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What stands in the open transaction; counted when it is committed."""
-
-    records: int = 0
-    clean: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    oldest_ms: int = 2**63 - 1
-    began: float = math.inf
-    last: tuple[int, int] = (0, 0)
-    violations: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Guilt:
-    """Why the broker refused a record that stood alone, and how often: first as itself, then as its violation."""
-
-    refusal: str
-    tries: int
 
 
 class Lane:
@@ -147,7 +113,7 @@ class Lane:
         self._clean = self._violations = TopicSettings(partitions=1)
 
         # The open transaction: what is in it, and where it leaves off in each partition.
-        self._tally = _Tally()
+        self._tally = Tally()
         self._positions: dict[int, int] = {}
         self._last_commit = -math.inf
         self._behind: dict[int, int] = {}
@@ -160,12 +126,8 @@ class Lane:
         self._moved = False
         self._unreachable = False
         self._look_at = -math.inf
-        self._fenced_at = -math.inf
-        self._disconnected_at = -math.inf
-
-        # While a refused record is looked for: how many records a transaction may hold, and who was found guilty.
-        self._appetite = _EVERYTHING
-        self._guilty: dict[tuple[int, int], _Guilt] = {}
+        self._rivals = Rivals(slot.name)
+        self._search = Search()
 
     # -- For others --------------------------------------------------------------------------------------------------
 
@@ -410,7 +372,7 @@ class Lane:
 
     def _consume(self) -> list[Any]:
         """Up to a slice of messages and events (`Message`). Rebalance callbacks run in here."""
-        room = min(SLICE, self._appetite - self._tally.records)
+        room = min(SLICE, self._search.most - self._tally.records)
         if self._delivery.is_open:
             # Nothing is gained by a slice that is not full while the commit is not due.
             left = self._last_commit + self._interval - time.monotonic()
@@ -454,8 +416,8 @@ class Lane:
         self._metrics.guard_seconds.observe(time.monotonic() - began)
         if _UNREADABLE in batch.headers:
             batch.reject_all([row for row in batch.live if batch.headers[row] is _UNREADABLE], HEADERS)
-        if self._guilty:
-            self._reject_guilty(batch)
+        if self._search.found:
+            self._search.reject_found(batch)
         clean_bytes = self._clean.screen(batch)
         violations = [self._explain(batch, row) for row in sorted(batch.findings)]
         if self._flood.rises(len(batch.values), len(violations)):
@@ -464,7 +426,8 @@ class Lane:
         if not self._delivery.is_open:
             self._begin()
         # Counted first: what is refused while it is handed over is looked for among these records too.
-        self._count(batch, violations, clean_bytes, began)
+        self._note_positions(batch)
+        self._tally.add(batch, violations, clean_bytes, began)
         self._send_clean(batch)
         self._send_violations(batch, violations)
 
@@ -473,9 +436,9 @@ class Lane:
         self._delivery.begin(self._group)
 
     def _explain(self, batch: Batch, row: int) -> Violation:
-        guilt = self._guilty.get((batch.partitions[row], batch.offsets[row]))
+        place = batch.partitions[row], batch.offsets[row]
         # A violation that was itself refused goes out without the original.
-        limit = 0 if guilt and guilt.tries > 1 else self._violations.max_message_bytes
+        limit = 0 if self._search.refused_violation(place) else self._violations.max_message_bytes
         return self._guard.explain(batch, row, max_bytes=limit)
 
     def _send_clean(self, batch: Batch) -> None:
@@ -516,18 +479,9 @@ class Lane:
             [list(violation.headers) for violation in violations],
         )
 
-    def _count(self, batch: Batch, violations: list[Violation], clean_bytes: int, began: float) -> None:
+    def _note_positions(self, batch: Batch) -> None:
         for partition, offset in dict(zip(batch.partitions, batch.offsets, strict=True)).items():
             self._positions[partition] = max(self._positions.get(partition, 0), offset + 1)
-        tally = self._tally
-        tally.began = min(tally.began, began)
-        tally.records += len(batch.values)
-        tally.clean += len(batch.live)
-        tally.bytes_in += sum(map(len, filter(None, batch.values))) + sum(map(len, filter(None, batch.keys)))
-        tally.bytes_out += clean_bytes + sum(len(violation.body) for violation in violations)
-        tally.violations.update(violation.code for violation in violations)
-        tally.oldest_ms = min(tally.oldest_ms, *batch.timestamps)
-        tally.last = batch.partitions[-1], batch.offsets[-1]
 
     # -- Committing --------------------------------------------------------------------------------------------------
 
@@ -535,7 +489,7 @@ class Lane:
         """One commit per interval at most. A record that comes after a quiet interval is committed at once."""
         since = time.monotonic() - self._last_commit
         if self._delivery.is_open:
-            return since >= self._interval or self._tally.records >= self._appetite
+            return since >= self._interval or self._tally.records >= self._search.most
         return bool(self._positions) and since >= _MARKERS_EVERY
 
     def _commit(self) -> None:
@@ -552,36 +506,23 @@ class Lane:
         """Everything is committed: count it, and begin with a clean sheet."""
         self._last_commit = time.monotonic()
         self._report(self._last_commit, started)
-        self._guilty = {
-            where: guilt
-            for where, guilt in self._guilty.items()
-            if self._positions.get(where[0], 0) <= where[1]
-        }
-        self._appetite = min(self._appetite * 2, _EVERYTHING)
+        self._search.passed(self._positions)
         if self._tally.records:
             self._starved = False
         if not self._starved:  # positions can be committed without keys: that shows nothing
             self._setbacks = 0
             self._settle("running")
         self._unreachable = False
-        self._tally = _Tally()
+        self._tally = Tally()
         self._positions.clear()
 
     def _report(self, now: float, started: float) -> None:
-        metrics, tally = self._metrics, self._tally
+        metrics = self._metrics
         metrics.commit_seconds.observe(now - started)
         metrics.last_commit.set_to_current_time()
         self._behind |= self._lag()
         metrics.lag.set(sum(self._behind.values()))
-        if not tally.records:
-            return
-        metrics.records_in.inc(tally.records)
-        metrics.records_clean.inc(tally.clean)
-        metrics.bytes_in.inc(tally.bytes_in)
-        metrics.bytes_out.inc(tally.bytes_out)
-        metrics.violations(tally.violations)
-        metrics.batch_seconds.observe(now - tally.began)
-        metrics.end_to_end_seconds.observe(max(0.0, time.time() - tally.oldest_ms / 1000))
+        self._tally.report(metrics, now)
 
     def _lag(self) -> dict[int, int]:
         """Records behind the ends of the partitions just committed, as of their last fetch."""
@@ -609,7 +550,7 @@ class Lane:
                 "lane.aborted", policy=self.policy.name, reason=refusal or reason, records=tally.records
             )
         self._heed_fencing()
-        self._tally = _Tally()
+        self._tally = Tally()
         self._positions.clear()
         self._flood.forget()
         if refusal:
@@ -666,35 +607,18 @@ class Lane:
         if self.reason != "operator":
             self._go_on()
 
-    def _narrow_down(self, tally: _Tally, refusal: str) -> None:
-        """The broker refused a record, and which one is not known: its whole batch reports the error.
-
-        Far fewer records are tried next, until one stands alone. Each transaction that passes doubles the number, so
-        the search ends soon and progress is made meanwhile.
-        """
+    def _narrow_down(self, tally: Tally, refusal: str) -> None:
         try:
             self._learn_outputs()  # the topic's settings may have been changed under us
         except KafkaTrouble as away:
             if not away.transient:
                 raise
-        if tally.records > 1:
-            self._appetite = max(1, tally.records // _NARROWING)
-            return
-        tries = self._guilty[tally.last].tries + 1 if tally.last in self._guilty else 1
-        if tries > 2:
+        if not self._search.narrow(tally.records, tally.last, refusal):
             raise KafkaTrouble(
                 refusal,
                 f"The topic '{self.policy.violations_topic}' refuses even the shortest violation.",
                 "Raise its max.message.bytes, or look into the broker's log.",
             )
-        self._guilty[tally.last] = _Guilt(refusal, tries)
-
-    def _reject_guilty(self, batch: Batch) -> None:
-        for row, where in enumerate(zip(batch.partitions, batch.offsets, strict=True)):
-            guilt = self._guilty.get(where)
-            if guilt is not None and row not in batch.findings:
-                batch.reject(row, REFUSED[guilt.refusal])
-        batch.refresh()
 
     def _heed_fencing(self) -> None:
         """A fenced producer is replaced at the next opening, unless there is a rival."""
@@ -720,19 +644,9 @@ class Lane:
             self._settle("paused", reason)
 
     def _look_for_rival(self) -> None:
-        """Fenced once, we come back; fenced again soon after, there is a rival, and we give way.
-
-        Not so after a lost connection. A consumer whose session ended with it joins anew while its last heartbeat is
-        under way, and fences itself (librdkafka, issue 3437); a producer finds its transaction ended.
-        """
         self._metrics.fences.inc()
         _log.warning("lane.fenced", policy=self.policy.name, slot=self.slot.name)
-        now = time.monotonic()
-        if now - self._disconnected_at < _RIVAL_WITHIN:
-            return
-        if now - self._fenced_at < _RIVAL_WITHIN:
-            raise SlotInUseError(self.slot.name)
-        self._fenced_at = now
+        self._rivals.fenced()
 
     def _on_error(self, error: KafkaError) -> None:
         """What librdkafka tells of its connections; called within `poll`."""
@@ -740,7 +654,7 @@ class Lane:
         self._metrics.kafka_error(code)
         if error.code() not in CONNECTION:
             return
-        self._disconnected_at = time.monotonic()
+        self._rivals.disconnected()
         if not self._unreachable:
             self._unreachable = True
             _log.warning("lane.kafka_unreachable", policy=self.policy.name, code=code)
@@ -807,7 +721,7 @@ class Lane:
     def _drop_partitions(self) -> None:
         self._moved = True
         self.partitions = ()
-        self._tally = _Tally()
+        self._tally = Tally()
         self._positions.clear()
         self._behind.clear()
         self._metrics.partitions.set(0)

@@ -15,7 +15,8 @@ from streamguard.errors import ConfigError
 from streamguard.guard.guard import Guard
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import Policy
-from streamguard.streams.lane import Lane, SlotInUseError
+from streamguard.streams.lane import Lane
+from streamguard.streams.rivals import SlotInUseError
 from streamguard.streams.startup import Prepared, compile_guards, read_kms, read_policies
 
 

@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from streamguard.guard.batch import Batch
-from streamguard.streams.lane import Lane, SlotInUseError
+from streamguard.streams.lane import Lane
+from streamguard.streams.rivals import SlotInUseError
 from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources, until
 
 pytestmark = pytest.mark.timeout(180)

@@ -36,11 +36,11 @@ def refused(lane, offsets):
 
 def test_the_slice_in_hand_is_among_the_suspects(lane):
     refused(lane, range(100, 164))
-    assert (lane._appetite, lane._guilty) == (8, {})
+    assert (lane._search.most, lane._search.found) == (8, {})
     refused(lane, range(100, 108))
-    assert (lane._appetite, lane._guilty) == (1, {})
+    assert (lane._search.most, lane._search.found) == (1, {})
     refused(lane, range(100, 101))
-    assert list(lane._guilty) == [(0, 100)]
+    assert list(lane._search.found) == [(0, 100)]
 
 
 def test_a_broker_that_is_away_meanwhile_does_not_end_the_search(lane, monkeypatch):
@@ -49,7 +49,7 @@ def test_a_broker_that_is_away_meanwhile_does_not_end_the_search(lane, monkeypat
 
     monkeypatch.setattr(lane, "_learn_outputs", away)
     refused(lane, range(100, 101))
-    assert list(lane._guilty) == [(0, 100)]
+    assert list(lane._search.found) == [(0, 100)]
 
 
 def test_what_waiting_does_not_mend_ends_the_lane(lane, monkeypatch):
