@@ -99,20 +99,27 @@ class AvroForm(Form):
 
         So it does where a protected place has values that cannot be lifted, or lowered where they have to be.
         """
-        schema, origins = derived(self._root, changes)
-        form = self
-        if schema != derived(self._root, {})[0]:
-            known = {name: self._unions.origins.get(origin, origin) for name, origin in origins.items()}
-            form = AvroForm(schema, names=self._unions.names, origins=known)
-        form._refuse_untold()
-        for path, change in changes.items():
-            if change.types:
-                self.lift(path)
-            if change.keeps:
-                form.lower(path)
+        try:
+            form = self._changed(changes)
+            form.refuse_untold()
+            for path, change in changes.items():
+                if change.types:
+                    self.lift(path)
+                if change.keeps:
+                    form.lower(path)
+        except RecursionError:
+            raise too_deep() from None
         return form
 
-    def _refuse_untold(self) -> None:
+    def _changed(self, changes: Mapping[Path, Change]) -> AvroForm:
+        schema, origins = derived(self._root, changes)
+        if schema == derived(self._root, {})[0]:
+            return self
+        known = {name: self._unions.origins.get(origin, origin) for name, origin in origins.items()}
+        return AvroForm(schema, names=self._unions.names, origins=known)
+
+    def refuse_untold(self) -> None:
+        """Raise ConfigError when the schema has a union of which a value does not tell which member it was."""
         for members in self._unions.untold:
             kinds = " and ".join(node.name or node.kind for node in members)
             raise ConfigError(

@@ -278,6 +278,18 @@ def test_places_whose_values_no_transform_could_take_are_refused():
         AvroForm(schema).changed({parse_path("a"): KEPT})
 
 
+def test_definitions_that_would_move_too_deep_are_refused():
+    """Each stands flat in the schema, beside a text, until the places before the last are protected."""
+    chain = [record(("a", "bytes"), name="N0")]
+    chain += [record(("a", ["null", f"N{number}"]), name=f"N{number + 1}") for number in range(400)]
+    form = AvroForm(record(*((f"f{number}", ["string", each]) for number, each in enumerate(chain))))
+    assert form.changed({}) is form
+    with pytest.raises(ConfigError, match="deeper"):
+        form.changed({parse_path(f"f{number}"): TEXT for number in range(400)})
+    with pytest.raises(ConfigError, match="deeper"):
+        form.changed({parse_path("f400"): TEXT})
+
+
 def test_types_of_other_schemas_are_written_into_it():
     references = {"com.b.Address": {**ADDRESS, "namespace": "com.b"}}
     schema = record(("home", "com.b.Address"), ("x", "int"), ("work", "com.b.Address"), name="com.a.Person")

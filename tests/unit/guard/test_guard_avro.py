@@ -16,7 +16,8 @@ MOMENT = {"type": "long", "logicalType": "timestamp-millis"}
 def guard(schema, **policy):
     return Guard(
         Policy.model_validate(
-            {"name": "t", "topic": "t", "key": "drop", "value": {"format": "avro", "schema": "t.avsc"}} | policy
+            {"name": "t", "topic": "t", "key": "drop", "value": {"format": "avro", "schema": "t.avsc"}}
+            | policy
         ),
         schema,
         Keyring.in_memory(),
