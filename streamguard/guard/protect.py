@@ -50,7 +50,7 @@ class Protect:
                 str(path),
                 Columns(path, self.stage),
                 transform,
-                form.lift(path) if form else None,
+                form.lift(path) if form and transform.gives() - {"null"} else None,
                 out.lower(path) if out and transform.keeps_form else None,
             )
             for path, transform in fields.items()

@@ -54,6 +54,7 @@ class _Writing:
         self.origins: dict[str, str] = {}
         self._taken = {node.name for node in graph(root) if node.name}
         self._written: dict[tuple[int, frozenset[tuple[tuple[Segment, ...], Change]]], str] = {}
+        self._defined: set[str] = set()
         self._kept: list[dict[str, Any]] = []  # alive, so that identities stay true
 
     def place(self, node: Node, changes: Changes, space: str) -> Any:
@@ -104,10 +105,13 @@ class _Writing:
         if key in self._written:
             full = self._written[key]
             home, _, short = full.rpartition(".")
-            return short if home == space else full
-        is_first = node.name not in self._written.values()
+            if home or not space:
+                return short if home == space else full
+            # Inside a namespace nothing names a type that has none: it has to be defined again.
+        is_first = node.name not in self._defined
         full = node.name if is_first else self._free_name(node.name)
         self._written[key] = full
+        self._defined.add(full)
         home, _, short = full.rpartition(".")
         definition = _untagged(node.json, _is_protected([node], changes)) | {"name": short}
         if home != space or "namespace" in definition:

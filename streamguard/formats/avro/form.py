@@ -82,7 +82,9 @@ class AvroForm(Form):
     @property
     def text(self) -> str:
         """Compact JSON, which refers to nothing outside: types of other schemas are written into it."""
-        return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":"))
+        written = json.dumps(self._schema, ensure_ascii=False, separators=(",", ":"))
+        # Half a character, which JSON can escape and UTF-8 cannot hold, stays escaped: \ud800.
+        return written.encode(errors="backslashreplace").decode()
 
     def lift(self, path: Path) -> Column | None:
         """Raises ConfigError where values of one Python type would have to be lifted differently."""
@@ -93,16 +95,31 @@ class AvroForm(Form):
         return Lower(self._unions).column(self._nodes(path))
 
     def changed(self, changes: Mapping[Path, Change]) -> AvroForm:
-        """Raises ConfigError when Avro has no type for what a transform makes, or a union could not be written."""
-        schema, origins = derived(self._root, changes)
-        form = self
-        if schema != derived(self._root, {})[0]:
-            known = {name: self._unions.origins.get(origin, origin) for name, origin in origins.items()}
-            form = AvroForm(schema, names=self._unions.names, origins=known)
-        form._refuse_untold()
+        """Raises ConfigError when Avro has no type for what a transform makes, or a union could not be written.
+
+        So it does where a protected place has values that cannot be lifted, or lowered where they have to be.
+        """
+        try:
+            form = self._changed(changes)
+            form.refuse_untold()
+            for path, change in changes.items():
+                if change.types:
+                    self.lift(path)
+                if change.keeps:
+                    form.lower(path)
+        except RecursionError:
+            raise too_deep() from None
         return form
 
-    def _refuse_untold(self) -> None:
+    def _changed(self, changes: Mapping[Path, Change]) -> AvroForm:
+        schema, origins = derived(self._root, changes)
+        if schema == derived(self._root, {})[0]:
+            return self
+        known = {name: self._unions.origins.get(origin, origin) for name, origin in origins.items()}
+        return AvroForm(schema, names=self._unions.names, origins=known)
+
+    def refuse_untold(self) -> None:
+        """Raise ConfigError when the schema has a union of which a value does not tell which member it was."""
         for members in self._unions.untold:
             kinds = " and ".join(node.name or node.kind for node in members)
             raise ConfigError(

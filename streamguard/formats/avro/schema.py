@@ -26,6 +26,15 @@ MAX_DEPTH: Final = 100
 MAX_PLACES: Final = 10_000
 """How many places a schema may declare. Types that are used in several places count in each."""
 
+MAX_MEMBERS: Final = 1_000
+"""How many types a union may have: more nest deeper than Python's compiler goes."""
+
+MAX_EMPTY: Final = 1_000
+"""How many values that take no bytes one value may hold: so much of a document comes from nowhere."""
+
+MAX_SIZE: Final = 2**31 - 1
+"""How large a fixed type may be, which is an `int` in Java."""
+
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LEAF_TYPES: Final = {
     "boolean": "boolean",
@@ -151,6 +160,8 @@ class Reader:
         return self.named[full]
 
     def _union(self, schema: list[Any], space: str, depth: int) -> Node:
+        if len(schema) > MAX_MEMBERS:
+            raise ConfigError(f"The schema has a union of more than {MAX_MEMBERS:,} types.", "Split it.")
         inner = [self.read(each, space, depth) for each in schema]
         marks = [node.name or node.kind for node in inner]
         if not inner or "union" in marks or len(set(marks)) < len(marks):
@@ -159,7 +170,7 @@ class Reader:
 
     def _named(self, kind: str, schema: dict[str, Any], space: str, depth: int) -> Node:
         full, space = full_name(schema, space)
-        if full in self.named or full in PRIMITIVES:
+        if full in self.named or full.rpartition(".")[2] in PRIMITIVES:
             raise _wrong(f"the type '{full}' is defined twice, or has a name that Avro keeps for itself")
         node = Node(kind, schema, full, doc=_text(schema.get("doc")), tags=_tags(schema))
         self.named[full] = node
@@ -167,8 +178,8 @@ class Reader:
             node.symbols = _symbols(schema.get("symbols"), full)
         elif kind == "fixed":
             size = schema.get("size")
-            if type(size) is not int or size < 0:
-                raise _wrong(f"the fixed type '{full}' has no 'size'")
+            if type(size) is not int or not 0 <= size <= MAX_SIZE:
+                raise _wrong(f"the fixed type '{full}' has no 'size', or one beyond 32 bits")
             node.size = size
             node.logical = logical_of(kind, schema)
         else:
@@ -281,7 +292,10 @@ def _leaf(types: list[Node], path: Path, doc: str, tags: frozenset[str]) -> Leaf
 
 
 def refuse_endless(root: Node) -> None:
-    """Refuse what a few bytes, or none, could make endless: a record that always holds itself, items of no bytes."""
+    """Refuse what a few bytes, or none, could make endless.
+
+    That is a record that always holds itself, items of no bytes, and records of no bytes that double in each other.
+    """
     nodes = graph(root)
     known: dict[int, bool] = {}
     if any(node.kind == "array" and takes_no_bytes(node.inner[0], known) for node in nodes):
@@ -291,6 +305,14 @@ def refuse_endless(root: Node) -> None:
         )
     for node in nodes:
         takes_no_bytes(node, known)
+    counted: dict[int, int] = {}
+    for node in nodes:
+        if _empty_values(node, known, counted) > MAX_EMPTY:
+            raise ConfigError(
+                f"The record '{node.name}' holds more than {MAX_EMPTY:,} values that take no bytes (null, or records "
+                "without fields).",
+                "Leave them out.",
+            )
 
 
 def takes_no_bytes(node: Node, known: dict[int, bool], above: tuple[Node, ...] = ()) -> bool:
@@ -302,6 +324,14 @@ def takes_no_bytes(node: Node, known: dict[int, bool], above: tuple[Node, ...] =
         is_empty = node.kind == "null" or (node.kind == "fixed" and node.size == 0)
         known[id(node)] = is_empty or (node.kind == "record" and all(fields))
     return known[id(node)]
+
+
+def _empty_values(node: Node, known: dict[int, bool], counted: dict[int, int]) -> int:
+    """How many values that take no bytes stand in each value of a type. No record may always hold itself."""
+    if id(node) not in counted:
+        within = sum(_empty_values(field.type, known, counted) for field in node.fields)
+        counted[id(node)] = within or int(takes_no_bytes(node, known))
+    return counted[id(node)]
 
 
 def graph(root: Node) -> list[Node]:

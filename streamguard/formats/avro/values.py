@@ -69,7 +69,7 @@ class _Values(ABC):
             convert = self.single(node, inside=inside)
             for python in self.taken(node, inside=inside):
                 choices.setdefault(python, []).append((node, convert))
-        table = {python: self._choice(members) for python, members in choices.items()}
+        table = {python: self._choice(python, members) for python, members in choices.items()}
         if len(table) == 1:
             [(python, convert)] = table.items()
 
@@ -81,17 +81,24 @@ class _Values(ABC):
             return only
         return lambda value: table[type(value)](value)
 
-    def _choice(self, members: list[tuple[Node, Convert | None]]) -> Convert:
+    def _choice(self, python: type, members: list[tuple[Node, Convert | None]]) -> Convert:
         converts = [convert or _same for _, convert in members]
         if all(convert is converts[0] for convert in converts):
             return converts[0]
         if all(node.kind == "record" for node, _ in members):
             place = self.unions.teller([node for node, _ in members])
             return lambda value: converts[place(value)](value)
+        by_size = {node.size: convert for (node, _), convert in zip(members, converts, strict=True)}
+        if (
+            python is bytes
+            and all(node.kind == "fixed" for node, _ in members)
+            and len(by_size) == len(members)
+        ):
+            return lambda value: by_size[len(value)](value)
         kinds = sorted({node.kind for node, _ in members})
         raise ConfigError(
             f"Values of the types {' and '.join(kinds)}, which stand in one place of the schema, cannot be told apart.",
-            "Give the place one of these types only, or drop it.",
+            "Give the place one of these types only, or drop or nullify it.",
         )
 
     @abstractmethod

@@ -249,6 +249,47 @@ def test_definitions_move_to_where_they_are_needed():
     assert [each["type"] for each in made["fields"]] == [{**enum, "namespace": "com.b"}, "com.b.Kind"]
 
 
+def test_types_without_a_namespace_have_no_name_inside_one():
+    """``Kind`` inside ``com.a`` would be ``com.a.Kind``, which may be another type."""
+    kind = {"type": "enum", "name": "Kind", "namespace": "", "symbols": ["A"]}
+    inner = record(("number", "int"), ("kind", kind), name="Inner")
+    other = {"type": "enum", "name": "Kind", "symbols": ["B"]}
+    schema = record(
+        ("x", inner), ("y", "Inner"), ("z", "Inner"), ("other", other), name="Outer", namespace="com.a"
+    )
+    made = derived(schema, x__number=TEXT, y__number=NULL)
+    x, y, z, other_made = (each["type"] for each in made["fields"])
+    assert [each["fields"][1]["type"]["name"] for each in (x, y, z)] == ["Kind", "Kind_2", "Kind_3"]
+    assert all(each["fields"][1]["type"]["symbols"] == ["A"] for each in (x, y, z))
+    assert other_made == other
+
+
+def test_places_whose_values_no_transform_could_take_are_refused():
+    """An `int` of a union could be the date or the time: what is made of it as a text is a guess."""
+    schema = record(
+        ("a", [{"type": "int", "logicalType": "date"}, {"type": "long", "logicalType": "timestamp-millis"}])
+    )
+    with pytest.raises(ConfigError, match="cannot be told apart"):
+        AvroForm(schema).changed({parse_path("a"): TEXT})
+    assert derived(schema, a=GONE)["fields"] == []
+    schema = record(("a", ["string", {"type": "int", "logicalType": "date"}]))
+    assert derived(schema, a=TEXT)["fields"][0]["type"] == "string"
+    with pytest.raises(ConfigError, match="cannot be told apart"):
+        AvroForm(schema).changed({parse_path("a"): KEPT})
+
+
+def test_definitions_that_would_move_too_deep_are_refused():
+    """Each stands flat in the schema, beside a text, until the places before the last are protected."""
+    chain = [record(("a", "bytes"), name="N0")]
+    chain += [record(("a", ["null", f"N{number}"]), name=f"N{number + 1}") for number in range(400)]
+    form = AvroForm(record(*((f"f{number}", ["string", each]) for number, each in enumerate(chain))))
+    assert form.changed({}) is form
+    with pytest.raises(ConfigError, match="deeper"):
+        form.changed({parse_path(f"f{number}"): TEXT for number in range(400)})
+    with pytest.raises(ConfigError, match="deeper"):
+        form.changed({parse_path("f400"): TEXT})
+
+
 def test_types_of_other_schemas_are_written_into_it():
     references = {"com.b.Address": {**ADDRESS, "namespace": "com.b"}}
     schema = record(("home", "com.b.Address"), ("x", "int"), ("work", "com.b.Address"), name="com.a.Person")

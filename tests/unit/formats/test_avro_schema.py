@@ -228,6 +228,13 @@ def test_text_is_the_schema_as_it_came():
     assert AvroForm("string").text == '"string"'
 
 
+def test_half_a_character_in_a_schema_can_be_sent_to_a_registry():
+    schema = json.loads('{"type":"record","name":"R","doc":"\\ud83d é","fields":[]}')
+    text = AvroForm(schema).text
+    assert json.loads(text.encode()) == schema
+    assert "é" in text
+
+
 def test_the_record_that_a_schema_describes_has_a_name():
     form = AvroForm(ORDER)
     assert form.record_name == form.changed({parse_path("ts"): Change(frozenset({"string"}))}).record_name
@@ -266,6 +273,7 @@ def test_names_and_namespaces():
         {"type": "record", "name": "1R", "fields": []},
         {"type": "record", "name": "a..R", "fields": []},
         {"type": "record", "name": "string", "fields": []},
+        {"type": "record", "name": "string", "namespace": "com.a", "fields": []},
         {"type": "record", "name": "R", "namespace": 5, "fields": []},
         {"type": "record", "name": "R", "fields": [5]},
         {"type": "record", "name": "R", "fields": [{"name": "a"}]},
@@ -280,6 +288,8 @@ def test_names_and_namespaces():
         {"type": "fixed", "name": "F", "size": -1},
         {"type": "fixed", "name": "F", "size": True},
         {"type": "fixed", "name": "F"},
+        {"type": "fixed", "name": "F", "size": 2**31},
+        {"type": "fixed", "name": "F", "size": 10**400, "logicalType": "decimal", "precision": 5},
         {"type": "enum", "name": "E", "symbols": ["A", "A"]},
         {"type": "enum", "name": "E", "symbols": ["A-B"]},
         {"type": "enum", "name": "E", "symbols": "AB"},
@@ -307,6 +317,28 @@ def test_what_is_no_schema(schema):
 def test_schemas_of_which_few_bytes_make_endless_values(schema, message):
     with pytest.raises(ConfigError, match=message):
         AvroForm(schema)
+
+
+@pytest.mark.parametrize("doublings", [12, 60])
+def test_a_type_whose_one_byte_would_be_millions_of_records(doublings):
+    """It stands beside a text, where nothing below it counts as a place."""
+    bomb = record(("a", "null"), name="B0")
+    for number in range(1, doublings):
+        bomb = record(("a", bomb), ("b", bomb["name"]), name=f"B{number}")
+    with pytest.raises(ConfigError, match="1,000 values that take no bytes"):
+        AvroForm(record(("a", ["string", bomb])))
+
+
+@pytest.mark.parametrize("members", [1_000, 1_001, 20_000])
+def test_unions_have_a_thousand_types_at_most(members):
+    schema = [record((f"a{number}", "int"), name=f"R{number}") for number in range(members)]
+    if members == 1_000:
+        form = AvroForm(schema)
+        assert form.decode(b"\xce\x0f\x02") == {"a999": 1}
+        assert form.encode({"a999": 1}) == b"\xce\x0f\x02"
+    else:
+        with pytest.raises(ConfigError, match="1,000 types"):
+            AvroForm(schema)
 
 
 def test_schemas_that_are_too_large_or_too_deep_are_refused_quickly():

@@ -213,6 +213,18 @@ def test_members_of_a_union_are_told_by_their_values():
         AvroForm([logical("int", "date"), "long"]).lift(WHOLE)
 
 
+def test_fixed_types_of_a_union_are_told_by_their_size():
+    uuid = {"type": "fixed", "name": "U", "size": 16, "logicalType": "uuid"}
+    span = {"type": "fixed", "name": "D", "size": 12, "logicalType": "duration"}
+    form = AvroForm(record(("a", ["null", uuid, span])))
+    assert form.changed({}) is form  # so it may be kept, and has to be shown
+    assert form.plain({"a": bytes(16)}) == {"a": "00000000-0000-0000-0000-000000000000"}
+    assert form.plain({"a": bytes(12)}) == {"a": "AAAAAAAAAAAAAAAA"}
+    assert form.lift(parse_path("a"))([bytes(12)]) == [bytes(12)]
+    with pytest.raises(ValueError, match="no counterpart"):
+        form.plain({"a": bytes(13)})
+
+
 INNER = record(
     ("data", ["null", "bytes"]),
     ("ratio", "double"),
