@@ -10,35 +10,8 @@ from sqlalchemy import event
 from streamguard.crypto.keyring import Keyring
 from streamguard.errors import KeyMissingError, KeysUnavailableError
 from streamguard.store.store import open_store
-from tests.unit.crypto.test_keyring import Clock, CountingKms
 
 PEOPLE = [f"C{number:05}" for number in range(200)]
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def kms():
-    return CountingKms()
-
-
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path}/keys.db"
-
-
-@pytest.fixture
-def keyring(url, kms, clock):
-    return Keyring(open_store(url), kms, clock=clock.clock, now=clock.now)
-
-
-@pytest.fixture
-def another(url, kms, clock):
-    """Another process's keyring on the same store and master key."""
-    return Keyring(open_store(url), kms, clock=clock.clock, now=clock.now)
 
 
 @pytest.fixture
