@@ -22,10 +22,11 @@ WRAPPERS: Final = {
     }.items()
 }  # fmt: skip
 """The messages that wrap one value, so that it can be absent, and its type."""
+VALUE: Final = "google.protobuf.Value"
 JSON: Final = {
     "google.protobuf.Struct": frozenset({"object"}),
     "google.protobuf.ListValue": frozenset({"array"}),
-    "google.protobuf.Value": frozenset({"string", "number", "boolean", "object", "array"}),
+    VALUE: frozenset({"string", "number", "boolean", "object", "array"}),
 }
 """The messages that hold JSON of any shape, and its types."""
 ANY: Final = "google.protobuf.Any"

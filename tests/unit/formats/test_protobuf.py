@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 from google.protobuf import descriptor_pb2
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,13 +52,10 @@ def canonical(form: ProtobufForm, document) -> bytes:
     return type(message).SerializeToString(message, deterministic=True)
 
 
-def equal(one, other) -> bool:
-    """Equality by which NaN equals itself, and by which 0.0 and -0.0 differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return repr(one) == repr(other)
+def reserialized(form: ProtobufForm, value: bytes) -> bytes:
+    """What the library makes of a message that it reads."""
+    message = GetMessageClass(form._descriptor).FromString(value)
+    return type(message).SerializeToString(message, deterministic=True)
 
 
 def leaf(form: ProtobufForm, path: str):
@@ -124,6 +122,11 @@ def test_the_first_of_several_names_for_a_number_is_used():
 
 def test_null_leaves_a_field_out():
     assert rich.encode({"maybe_text": None, "inner": None, "at": None, "w_text": None}) == b""
+
+
+def test_null_is_a_value_of_what_holds_any_json():
+    assert rich.decode(b"\xe2\x02\x02\x08\x00") == {"anything": None}
+    assert rich.encode({"anything": None}) == b"\xe2\x02\x02\x08\x00"
 
 
 def test_equal_documents_have_equal_bytes():
@@ -278,7 +281,7 @@ def test_every_changed_byte_is_read_or_refused(place, byte):
     except rich.failures:
         assert rich.reason(bytes(value)) in ("syntax", "unknown", "depth")
     else:
-        assert equal(rich.decode(rich.encode(copy.deepcopy(document))), document)
+        assert rich.encode(document) == reserialized(rich, bytes(value))
 
 
 @relaxed
@@ -290,7 +293,33 @@ def test_garbage_is_read_or_refused(value):
         except one.failures:
             assert one.reason(value) in ("syntax", "unknown", "depth")
         else:
-            assert equal(one.decode(one.encode(copy.deepcopy(document))), document)
+            assert one.encode(document) == reserialized(one, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xba\x01\x02\x01\x02\xb8\x01\x03",  # packed, then not
+        b"\xda\x01\x01" + b"\x00" * 8,  # packed where it should not be, and cut
+        b"\x8a\x02\x03\x0a\x01a\x8a\x02\x02\x10\x05",  # one message in two pieces
+        b"\x9a\x02\x01a\xa0\x02\x05\x9a\x02\x01b",  # one of a choice after the other
+        b"\xaa\x02\x03\x0a\x01a\xaa\x02\x02\x10\x05",  # the same one twice, which merges
+        b"\xe2\x01\x00\xe2\x01\x03\x0a\x01a\xe2\x01\x03\x12\x01b",  # entries without key or value, one key twice
+        b"\x08\x01\x08\x02",  # the last one wins
+        b"\x08\x81\x80\x00",  # longer than it need be
+        b"\x08\xff\xff\xff\xff\x0f",  # minus one in five bytes
+        b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",  # and in ten
+        b"\x68\x05\x80\x01\xfe\xff\xff\xff\x0f",  # true as 5, a negative enum in five bytes
+        b"\xe2\x02\x02\x08\x00\xe2\x02\x03\x1a\x01a",  # null, then a text
+    ],
+)
+def test_what_is_written_in_other_ways_is_read_as_the_library_reads_it(value):
+    try:
+        expected = reserialized(rich, value)
+    except DecodeError:
+        assert unreadable(rich, value) == "syntax"
+    else:
+        assert rich.encode(rich.decode(value)) == expected
 
 
 # -- what cannot be written ------------------------------------------------------------------------------------------
