@@ -944,6 +944,7 @@ def test_a_message_that_is_not_there_is_an_error(wanted):
         ("nonsense", "neither source text nor"),
         ("!", "line 1"),
         ("", "declares no message"),
+        ("message A {" + "optional group A = 1 {" * 90 + "}" * 91, "compile: the file as a whole"),
         ('import "lost.proto"; message A {}', "imports 'lost.proto', which is not among"),
         ('import "google/type/nope.proto"; message A {}', "'google/type/nope.proto'"),
         ('import "../../etc/passwd"; message A {}', "does not compile|not among"),
