@@ -86,6 +86,8 @@ class _Derivation:
         self.own = dict(_messages(self.file))
         self.taken = set(self.files)
         self.versions: dict[tuple[str, Below], str] = {}
+        self.imported = {file.name: file for file in files}
+        self.homes: set[str] = set()
 
     def version(self, name: str, below: Below) -> str:
         """The name of the version of a message type in which `below` is changed, made when first asked for."""
@@ -122,6 +124,7 @@ class _Derivation:
             )
         if any(field.type == _Field.TYPE_GROUP for field in self.originals[name].field):
             raise _group_error(name[1:])
+        self.homes.add(home.name)
         scope, _, last = new.rpartition(".")
         siblings = self.own[scope].nested_type if scope in self.own else self.file.message_type
         target = siblings.add()
@@ -251,17 +254,17 @@ class _Derivation:
             field.options.features.field_presence = _Features.EXPLICIT
 
     def import_all(self) -> None:
-        """Import the files of types that copied messages brought along."""
-        visible = {
-            self.before.name,
-            *_seen_from(self.before, {file.name: file for file in self.files.values()}),
-        }
-        for _, message in _messages(self.file):
-            for field in message.field:
-                home = self.files.get(field.type_name)
-                if home is not None and field.type_name not in self.own and home.name not in visible:
-                    self.file.dependency.append(home.name)
-                    visible.add(home.name)
+        """Import the files of what copied messages brought along: types, and the extensions that their options are."""
+        files = self.imported
+        visible = {self.before.name, *_seen_from(self.before, files)}
+        types = (field.type_name for _, message in _messages(self.file) for field in message.field)
+        wanted = [self.files[name].name for name in types if name in self.files and name not in self.own]
+        for home in sorted(self.homes):
+            wanted += [name for name in (home, *_seen_from(files[home], files)) if _extends(files[name])]
+        for name in wanted:
+            if name not in visible:
+                self.file.dependency.append(name)
+                visible.add(name)
 
 
 # -- parts of descriptors --------------------------------------------------------------------------------------------
@@ -349,6 +352,11 @@ def _seen_from(file: Any, files: Mapping[str, Any]) -> Iterator[str]:
         yield name
         if name in files:
             waiting += [files[name].dependency[index] for index in files[name].public_dependency]
+
+
+def _extends(file: Any) -> bool:
+    """Whether a file declares extensions."""
+    return bool(file.extension) or any(message.extension for _, message in _messages(file))
 
 
 def _messages(file: Any) -> Iterator[tuple[str, Any]]:

@@ -18,9 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import FieldDescriptor as Field
 from google.protobuf.message import DecodeError
 
 from streamguard.errors import ConfigError
+from streamguard.formats.protobuf.known import DEEPEST, SPECIAL
 from streamguard.formats.protobuf.print import printed
 
 File = Any
@@ -37,9 +39,14 @@ _ROOT: Final = "streamguard.root.proto"
 _PROTO2: Final = 'syntax = "proto2"; '
 _STATEMENTS: Final = re.compile(r"\s*(?://[^\n]*\n|/\*.*?\*/|\s)*", re.DOTALL)
 _IMPORT: Final = re.compile(r"""\bimport\s+(?:public\s+|weak\s+|option\s+)?["']([^"'\n]+)["']""")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*")
 _GOOGLE: Final = re.compile(r"google/(protobuf|protobuf/compiler|type)/[a-z_]+\.proto")
 _PATH: Final = re.compile(r"[^\x00-\x1f\"'\\]{1,200}")
+# Comments and literals as protoc's tokenizer sees them (it ends a literal with its line, everything at a zero), and
+# brackets.
+_NESTING: Final = re.compile(
+    r"""//[^\n\0]*|/\*[^\0]*?(?:\*/|\0|\Z)|"(?:\\[^\n\0]|[^"\\\n\0])*"?|'(?:\\[^\n\0]|[^'\\\n\0])*'?|([{<\[])|([}>\]])"""
+)
 
 # What the registries and clients of Confluent's kind have built in, so that no schema comes with it.
 _CONFLUENT: Final = {
@@ -114,17 +121,31 @@ def descriptor_of(text: str) -> File | None:
     if _BASE64.fullmatch(text) is None:
         return None
     try:
-        return descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(text, validate=False))
+        descriptor = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(text, validate=False))
     except (binascii.Error, DecodeError):
+        descriptor = None
+    if descriptor is None or not _is_text(descriptor):
         raise ConfigError(
             "The Protobuf schema is neither source text nor the base64 of a file descriptor.",
             "Give the text of a .proto file.",
         ) from None
+    return descriptor
 
 
 def runtime_pool(files: list[File]) -> Any:
     """A pool of the files without their extensions: in records, those are fields that the schema does not declare."""
-    return pool_of(map(_without_extensions, files))
+    pool = pool_of(map(_without_extensions, files))
+    for name in SPECIAL:
+        try:
+            home = pool.FindMessageTypeByName(name).file.name
+        except KeyError:
+            continue
+        if not is_google(home):
+            raise ConfigError(
+                f"The Protobuf schema declares '{name}' itself, in '{_shown(home)}'.",
+                "Import it from google/protobuf, or give the message another name.",
+            )
+    return pool
 
 
 def pool_of(files: Any) -> Any:
@@ -135,10 +156,16 @@ def pool_of(files: Any) -> Any:
             pool.Add(file)
     except (TypeError, ValueError):
         raise ConfigError(
-            f"The Protobuf schema cannot be built: '{_shown(file.name)}' names what is not there, or one name twice.",
+            f"The Protobuf schema cannot be built: '{_shown(file.name)}' names what is not there, one name twice, or a "
+            "message of too many fields.",
             "Compile it with protoc, together with all that it imports.",
         ) from None
     return pool
+
+
+def too_deep() -> ConfigError:
+    """The schema is nested too deeply."""
+    return ConfigError(f"The Protobuf schema is nested deeper than {DEEPEST} levels.", "Flatten it.")
 
 
 def confluent_meta(kind: str, options: bytes) -> Any:
@@ -252,7 +279,15 @@ def _source(name: str, references: Mapping[str, str], above: tuple[str, ...]) ->
         return text
     if name.startswith("google/protobuf/"):
         return None  # protoc has its own
-    return printed(list(_resolved(name, references, above).values()))
+    files = list(_resolved(name, references, above).values())
+    pool_of(files)
+    try:
+        return printed(files)
+    except DecodeError:
+        raise ConfigError(
+            f"The Protobuf schema's file '{_shown(name)}' holds options that are not of their types.",
+            "Compile it with protoc, together with all that it imports.",
+        ) from None
 
 
 def _protoc(folder: Path, name: str, sources: Mapping[str, str]) -> list[File]:
@@ -294,9 +329,10 @@ def _refused(errors: Any, main: str, sources: Mapping[str, str]) -> ConfigError:
     name, line, column, _ = found[0]
     if line == 1 and not _states_syntax(sources.get(name, _PROTO2)):
         column -= len(_PROTO2)
-    place = "" if name == main else f" of '{_shown(name)}'"
+    place = f"line {line}, column {column}" if line else "the file as a whole"
+    file = "" if name == main else f" of '{_shown(name)}'"
     return ConfigError(
-        f"The Protobuf schema does not compile: line {line}, column {column}{place}.",
+        f"The Protobuf schema does not compile: {place}{file}.",
         "Compare that place with the language's specification, or try protoc.",
     )
 
@@ -312,6 +348,15 @@ def _states_syntax(source: str) -> bool:
     return re.match(r"syntax\b|edition\b", source[start.end() if start else 0 :]) is not None
 
 
+def _refuse_deep(source: str) -> None:
+    """Refuse what would end the compiler's stack, and this process with it."""
+    depth = 0
+    for found in _NESTING.finditer(source):
+        depth += (found[1] is not None) - (found[2] is not None)
+        if depth > DEEPEST:
+            raise too_deep()
+
+
 def _write(folder: Path, name: str, source: str) -> None:
     path = PurePosixPath(name)
     if _PATH.fullmatch(name) is None or path.is_absolute() or ".." in path.parts or str(path) != name:
@@ -319,6 +364,7 @@ def _write(folder: Path, name: str, source: str) -> None:
             f"The Protobuf schema refers to a file by the name '{_shown(name)}'.",
             "Names of imported files are relative, without '.' and '..'.",
         )
+    _refuse_deep(source)
     try:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(source, encoding="utf-8")
@@ -334,6 +380,19 @@ def _shown(name: str) -> str:
 
 
 # -- descriptors -----------------------------------------------------------------------------------------------------
+
+
+def _is_text(descriptor: Any) -> bool:
+    """Whether a descriptor's texts are UTF-8. Its parser does not ask, and gives those that are not as bytes."""
+    for field, value in descriptor.ListFields():
+        if field.is_extension:
+            continue
+        values = value if field.is_repeated else (value,)
+        if field.type == Field.TYPE_STRING and any(isinstance(one, bytes) for one in values):
+            return False
+        if field.message_type is not None and not all(map(_is_text, values)):
+            return False
+    return True
 
 
 def _named(file: File, name: str) -> File:

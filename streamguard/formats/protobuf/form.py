@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from google.protobuf.descriptor import FieldDescriptor as Field
 
@@ -20,6 +20,7 @@ from streamguard.formats.protobuf.files import (
     pool_of,
     runtime_pool,
 )
+from streamguard.formats.protobuf.known import DEEPEST
 from streamguard.formats.protobuf.leaves import leaves_of
 from streamguard.formats.protobuf.plain import lifting, lowering
 from streamguard.formats.protobuf.print import printed
@@ -28,9 +29,6 @@ from streamguard.formats.protobuf.wire import nests_deeper
 from streamguard.formats.protobuf.write import writer
 from streamguard.policy.paths import Path
 from streamguard.policy.problems import did_you_mean
-
-DEEPEST: Final = 100
-"""Levels of messages in messages that Protobuf's own parsers take."""
 
 
 class ProtobufForm(Form):
@@ -41,7 +39,7 @@ class ProtobufForm(Form):
     `message` is the full or short name of the message type, or its position in the file as Confluent's framing has it
     (``[1, 0]`` is the first message inside of the second); by default it is the file's first.
 
-    Raises ConfigError for what does not compile, is not there, or names no message.
+    Raises ConfigError for what does not compile, is not there, is too large or too deep, or names no message.
     """
 
     name: ClassVar[str] = "protobuf"
@@ -59,6 +57,7 @@ class ProtobufForm(Form):
         # Messages live as long as the pool that made their types.
         self._pool = runtime_pool(self._files)
         self._descriptor = _message(self._pool.FindFileByName(self._files[-1].name), message)
+        self._leaves = tuple(leaves_of(self._descriptor, self._comments()))
         self.decode: Callable[[Any], Any] = reader(self._descriptor, self._unchecked)
         self.encode: Callable[[Any], bytes] = writer(self._descriptor)
         self.record_name = str(self._descriptor.full_name)
@@ -69,18 +68,13 @@ class ProtobufForm(Form):
     def text(self) -> str:
         return self._text
 
-    @cached_property
+    @property
     def leaves(self) -> tuple[Leaf, ...]:
-        comments = {
-            name[1:]: " ".join(text.split())
-            for file in self._files
-            for name, text in comments_of(file).items()
-        }
-        return tuple(leaves_of(self._descriptor, comments))
+        return self._leaves
 
     @cached_property
     def is_closed(self) -> bool:
-        return not any(leaf.free for leaf in self.leaves)
+        return not any(leaf.free for leaf in self._leaves)
 
     def reason(self, value: bytes) -> str:
         """``unknown`` for a field, or the number of an enum, that the schema does not declare; the others as always."""
@@ -108,6 +102,13 @@ class ProtobufForm(Form):
         else:
             text = base64.b64encode(file.SerializeToString()).decode()
         return ProtobufForm(text, self._references, self.record_name)
+
+    def _comments(self) -> dict[str, str]:
+        return {
+            name[1:]: " ".join(text.split())
+            for file in self._files
+            for name, text in comments_of(file).items()
+        }
 
     @property
     def _unchecked(self) -> frozenset[str]:

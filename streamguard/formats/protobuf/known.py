@@ -22,13 +22,19 @@ WRAPPERS: Final = {
     }.items()
 }  # fmt: skip
 """The messages that wrap one value, so that it can be absent, and its type."""
+VALUE: Final = "google.protobuf.Value"
 JSON: Final = {
     "google.protobuf.Struct": frozenset({"object"}),
     "google.protobuf.ListValue": frozenset({"array"}),
-    "google.protobuf.Value": frozenset({"string", "number", "boolean", "object", "array"}),
+    VALUE: frozenset({"string", "number", "boolean", "object", "array"}),
 }
 """The messages that hold JSON of any shape, and its types."""
 ANY: Final = "google.protobuf.Any"
+SPECIAL: Final = frozenset({TIMESTAMP, DURATION, *WRAPPERS, *JSON})
+"""The messages that stand in documents in another form than their fields."""
+
+DEEPEST: Final = 100
+"""Levels of messages in messages that Protobuf's own parsers take."""
 
 BILLION: Final = 1_000_000_000
 # As timestamp.proto and duration.proto have them: the years 1 to 9999, and 10,000 years in seconds.

@@ -8,9 +8,19 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor as Field
 
+from streamguard.errors import ConfigError
 from streamguard.formats.base import Leaf
-from streamguard.formats.protobuf.files import TAGS, confluent_meta
-from streamguard.formats.protobuf.known import ANY, DURATION, JSON, TIMESTAMP, WRAPPERS, enum_names, is_map
+from streamguard.formats.protobuf.files import TAGS, confluent_meta, too_deep
+from streamguard.formats.protobuf.known import (
+    ANY,
+    DEEPEST,
+    DURATION,
+    JSON,
+    TIMESTAMP,
+    WRAPPERS,
+    enum_names,
+    is_map,
+)
 from streamguard.policy.paths import Path, Wild
 
 _TYPES: Final = {
@@ -22,9 +32,15 @@ _TYPES: Final = {
 }
 _TIMES: Final = {TIMESTAMP: "date-time", DURATION: "duration"}
 
+MAX_PLACES: Final = 10_000
+"""How many places a schema may declare. Messages that are used in several places count in each."""
+
 
 def leaves_of(descriptor: Any, comments: Mapping[str, str]) -> Iterator[Leaf]:
-    """The leaves of a message type. `comments` are their descriptions, by the full names of fields."""
+    """The leaves of a message type. `comments` are their descriptions, by the full names of fields.
+
+    Raises ConfigError for a schema that is too large or too deep.
+    """
     return _Leaves(comments).of_message(descriptor, Path(()), frozenset(), ())
 
 
@@ -34,13 +50,23 @@ def type_of(field: Any) -> str:
 
 
 class _Leaves:
+    """The walk through a schema. It counts the places it comes to: few types, used in each other, can make billions."""
+
     def __init__(self, comments: Mapping[str, str]) -> None:
         self.comments = comments
+        self.places = 0
 
     def of_message(
         self, descriptor: Any, path: Path, tags: frozenset[str], above: tuple[str, ...]
     ) -> Iterator[Leaf]:
         """`tags` hold for all of the message; `above` are the types that it stands in."""
+        self.places += len(descriptor.fields)
+        if self.places > MAX_PLACES:
+            raise ConfigError(
+                f"The schema declares more than {MAX_PLACES:,} places.", "Split it into smaller messages."
+            )
+        if len(above) >= DEEPEST:
+            raise too_deep()
         tags |= _tags(descriptor)
         for field in descriptor.fields:
             own, at, value = tags | _tags(field), path.child(field.name), field

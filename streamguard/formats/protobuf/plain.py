@@ -35,6 +35,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def lifting(descriptor: Any, path: Path) -> Column | None:
     """How values at a path of a message type become what transforms take; None where they are that already."""
+    if not path.segments:
+        return _column(_plain_message(descriptor, {}))
     field, single = field_at(descriptor, path)
     if field is None:
         return None

@@ -321,9 +321,7 @@ def _value(field: Any, value: Any) -> str:
         return str(value) if known is None else str(known.name)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return _quoted(value)
-    return f'"{text_encoding.CEscape(value, as_utf8=False)}"' if isinstance(value, bytes) else repr(value)
+    return _quoted(value) if isinstance(value, str | bytes) else repr(value)
 
 
 def _members(message: Any) -> Iterator[str]:
@@ -354,12 +352,13 @@ def _json_name(name: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in others)
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str | bytes) -> str:
     return f'"{_escaped(text)}"'
 
 
-def _escaped(text: str) -> str:
-    return str(text_encoding.CEscape(text.encode(), as_utf8=False))
+def _escaped(text: str | bytes) -> str:
+    """`text` is bytes where proto2 has what is not UTF-8: its literals can spell any bytes."""
+    return str(text_encoding.CEscape(text.encode() if isinstance(text, str) else text, as_utf8=False))
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

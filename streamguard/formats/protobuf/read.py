@@ -36,6 +36,7 @@ from streamguard.formats.protobuf.known import (
     LAST,
     LONGEST,
     TIMESTAMP,
+    VALUE,
     WRAPPERS,
     Convert,
     enum_names,
@@ -221,5 +222,5 @@ _SPECIAL_READERS: Final[dict[str, Convert]] = {
     **dict.fromkeys(WRAPPERS, _wrapped),
     "google.protobuf.Struct": _struct,
     "google.protobuf.ListValue": _array,
-    "google.protobuf.Value": _json,
+    VALUE: _json,
 }

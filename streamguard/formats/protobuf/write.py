@@ -1,7 +1,7 @@
 """Documents to Protobuf messages, as fast as Python can.
 
 One call of the message's constructor does it, which takes nested dicts. Only what stands in documents in another form
-(times, wrapped values, JSON; `protobuf_read` has the list) is turned back before.
+(times, wrapped values, JSON; `read` has the list) is turned back before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import Any
 from google.protobuf.message import EncodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from streamguard.formats.protobuf.known import BILLION, DURATION, JSON, TIMESTAMP, WRAPPERS, Convert, is_map
+from streamguard.formats.protobuf.known import (
+    BILLION,
+    DURATION,
+    JSON,
+    TIMESTAMP,
+    VALUE,
+    WRAPPERS,
+    Convert,
+    is_map,
+)
 
 
 def writer(descriptor: Any) -> Callable[[Any], bytes]:
@@ -44,19 +53,21 @@ class _Writers:
             self.found[name] = None
             if not _holds_special(descriptor):
                 return None
-            steps: list[tuple[str, Convert]] = []
+            steps: list[tuple[str, Convert, bool]] = []
 
             def prepare(document: Any) -> Any:
                 get = _dict(document).get
-                for key, step in steps:
+                for key, step, takes_null in steps:
                     value = get(key)
-                    if value is not None:
+                    if value is not None or (takes_null and key in document):
                         document[key] = step(value)
                 return document
 
             self.found[name] = prepare
             steps += [
-                (field.name, step) for field in descriptor.fields if (step := self._field(field)) is not None
+                (field.name, step, _takes_null(field))
+                for field in descriptor.fields
+                if (step := self._field(field)) is not None
             ]
         return self.found[name]
 
@@ -94,6 +105,11 @@ def _holds_special(descriptor: Any) -> bool:
                 seen.add(inner.full_name)
                 waiting.append(inner)
     return False
+
+
+def _takes_null(field: Any) -> bool:
+    """Whether null is a value of a field; all others it leaves out."""
+    return bool(field.message_type.full_name == VALUE and not field.is_repeated)
 
 
 def _special_writer(descriptor: Any) -> Convert | None:
@@ -151,7 +167,7 @@ class _Json:
         self.writers: dict[str, Convert] = {
             "google.protobuf.Struct": self.struct,
             "google.protobuf.ListValue": self.array,
-            "google.protobuf.Value": self.value,
+            VALUE: self.value,
         }
 
     def struct(self, members: Any) -> Any:

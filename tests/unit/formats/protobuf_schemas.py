@@ -239,7 +239,7 @@ def _one(field: Any, depth: int) -> st.SearchStrategy[Any]:  # noqa: C901, PLR09
         if name == "ListValue":
             return st.lists(_STRUCTS, max_size=3)
         if name == "Value":
-            return _STRUCTS.filter(lambda value: value is not None)
+            return _STRUCTS
         return st.just(True) if not descriptor.fields else documents(descriptor, max(depth, 0))
     if field.enum_type is not None:
         return st.sampled_from(

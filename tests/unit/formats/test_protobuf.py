@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 from google.protobuf import descriptor_pb2
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,13 +52,10 @@ def canonical(form: ProtobufForm, document) -> bytes:
     return type(message).SerializeToString(message, deterministic=True)
 
 
-def equal(one, other) -> bool:
-    """Equality by which NaN equals itself, and by which 0.0 and -0.0 differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return repr(one) == repr(other)
+def reserialized(form: ProtobufForm, value: bytes) -> bytes:
+    """What the library makes of a message that it reads."""
+    message = GetMessageClass(form._descriptor).FromString(value)
+    return type(message).SerializeToString(message, deterministic=True)
 
 
 def leaf(form: ProtobufForm, path: str):
@@ -124,6 +122,11 @@ def test_the_first_of_several_names_for_a_number_is_used():
 
 def test_null_leaves_a_field_out():
     assert rich.encode({"maybe_text": None, "inner": None, "at": None, "w_text": None}) == b""
+
+
+def test_null_is_a_value_of_what_holds_any_json():
+    assert rich.decode(b"\xe2\x02\x02\x08\x00") == {"anything": None}
+    assert rich.encode({"anything": None}) == b"\xe2\x02\x02\x08\x00"
 
 
 def test_equal_documents_have_equal_bytes():
@@ -278,7 +281,7 @@ def test_every_changed_byte_is_read_or_refused(place, byte):
     except rich.failures:
         assert rich.reason(bytes(value)) in ("syntax", "unknown", "depth")
     else:
-        assert equal(rich.decode(rich.encode(copy.deepcopy(document))), document)
+        assert rich.encode(document) == reserialized(rich, bytes(value))
 
 
 @relaxed
@@ -290,7 +293,33 @@ def test_garbage_is_read_or_refused(value):
         except one.failures:
             assert one.reason(value) in ("syntax", "unknown", "depth")
         else:
-            assert equal(one.decode(one.encode(copy.deepcopy(document))), document)
+            assert one.encode(document) == reserialized(one, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xba\x01\x02\x01\x02\xb8\x01\x03",  # packed, then not
+        b"\xda\x01\x01" + b"\x00" * 8,  # packed where it should not be, and cut
+        b"\x8a\x02\x03\x0a\x01a\x8a\x02\x02\x10\x05",  # one message in two pieces
+        b"\x9a\x02\x01a\xa0\x02\x05\x9a\x02\x01b",  # one of a choice after the other
+        b"\xaa\x02\x03\x0a\x01a\xaa\x02\x02\x10\x05",  # the same one twice, which merges
+        b"\xe2\x01\x00\xe2\x01\x03\x0a\x01a\xe2\x01\x03\x12\x01b",  # entries without key or value, one key twice
+        b"\x08\x01\x08\x02",  # the last one wins
+        b"\x08\x81\x80\x00",  # longer than it need be
+        b"\x08\xff\xff\xff\xff\x0f",  # minus one in five bytes
+        b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",  # and in ten
+        b"\x68\x05\x80\x01\xfe\xff\xff\xff\x0f",  # true as 5, a negative enum in five bytes
+        b"\xe2\x02\x02\x08\x00\xe2\x02\x03\x1a\x01a",  # null, then a text
+    ],
+)
+def test_what_is_written_in_other_ways_is_read_as_the_library_reads_it(value):
+    try:
+        expected = reserialized(rich, value)
+    except DecodeError:
+        assert unreadable(rich, value) == "syntax"
+    else:
+        assert rich.encode(rich.decode(value)) == expected
 
 
 # -- what cannot be written ------------------------------------------------------------------------------------------
@@ -478,6 +507,20 @@ def test_whole_subtrees_become_plain_json(document):
             orjson.dumps(plain)
 
 
+def test_whole_records_become_plain_json():
+    document = {
+        "raw": b"\xff",
+        "at": 0,
+        "inner": {"since": 1},
+        "by_id": {1: b""},
+        "tree": {"children": [{"took": 0}]},
+    }
+    assert rich.plain(document) == {
+        "raw": "/w==", "at": "1970-01-01T00:00:00Z", "inner": {"since": "1970-01-01T00:00:00.000000001Z"},
+        "by_id": {"1": ""}, "tree": {"children": [{"took": "PT0S"}]},
+    }  # fmt: skip
+
+
 def test_bytes_and_keys_in_subtrees_become_text():
     assert rich.lift(parse_path("by_id"))([{5: b"\xff"}]) == [{"5": "/w=="}]
     assert rich.lift(parse_path("by_flag"))([{True: "RED"}]) == [{"true": "RED"}]
@@ -628,6 +671,14 @@ def test_a_default_goes_with_its_type_and_stays_otherwise():
     assert "optional string level = 4;" in text
 
 
+def test_literals_that_are_not_utf8_are_kept():
+    text = (
+        'message A { optional string s = 1 [default = "\\377", json_name = "\\376"]; optional int32 i = 2; }'
+    )
+    result = ProtobufForm(text).changed(changes(i=STRING))
+    assert 'default = "\\377", json_name = "\\376"' in result.text
+
+
 def test_groups_change_in_place():
     result = old.changed({parse_path("part.name"): BYTES, parse_path("row[*].cell"): STRING})
     document = {"id": "x", "part": {"name": b"\xff", "weights": [1.0]}, "row": [{"cell": "t"}]}
@@ -691,6 +742,23 @@ def test_imported_messages_change_in_the_schema_itself():
     assert result._descriptor.fields_by_name["a"].message_type.full_name == "shop.Person"
     assert result._descriptor.fields_by_name["b"].message_type.full_name == "common.Person"
     assert leaf(result, "a.age").description == "How old"
+
+
+def test_the_options_of_imported_messages_come_with_them():
+    person = (
+        'syntax = "proto3"; package common; import "confluent/meta.proto"; import public "note.proto";'
+        'message Person { int32 age = 1; string name = 2 [(confluent.field_meta).tags = "PII", (note) = "n"]; }'
+    )
+    note = (
+        'syntax = "proto3"; package common; import "google/protobuf/descriptor.proto";'
+        "extend google.protobuf.FieldOptions { string note = 50001; }"
+    )
+    references = {"person.proto": person, "note.proto": note}
+    one = form('import "person.proto"; message A { common.Person p = 1; }', references=references)
+    result = one.changed({parse_path("p.age"): STRING})
+    assert leaf(result, "p.name").tags == {"PII"}
+    assert '(common.note) = "n"' in result.text
+    assert result.imports == ("person.proto",)
 
 
 def test_messages_are_not_copied_where_nothing_differs():
@@ -876,6 +944,7 @@ def test_a_message_that_is_not_there_is_an_error(wanted):
         ("nonsense", "neither source text nor"),
         ("!", "line 1"),
         ("", "declares no message"),
+        ("message A {" + "optional group A = 1 {" * 90 + "}" * 91, "compile: the file as a whole"),
         ('import "lost.proto"; message A {}', "imports 'lost.proto', which is not among"),
         ('import "google/type/nope.proto"; message A {}', "'google/type/nope.proto'"),
         ('import "../../etc/passwd"; message A {}', "does not compile|not among"),
@@ -994,6 +1063,97 @@ def test_a_descriptor_that_lacks_what_it_names_is_refused():
         ProtobufForm(base64.b64encode(file.SerializeToString()).decode())
     with pytest.raises(ConfigError, match="neither source text nor"):
         ProtobufForm("AAAA")
+
+
+def encoded(file) -> str:
+    return base64.b64encode(file.SerializePartialToString()).decode()
+
+
+@pytest.mark.parametrize("name", ["Timestamp", "StringValue", "Struct"])
+def test_a_known_type_that_is_declared_anew_is_refused(name):
+    text = f"message A {{ {name} x = 1; }} message {name} {{ int64 seconds = 1; string secret = 3; }}"
+    with pytest.raises(ConfigError, match=rf"declares 'google\.protobuf\.{name}' itself"):
+        ProtobufForm(f'syntax = "proto3"; package google.protobuf; {text}')
+    with pytest.raises(ConfigError, match="itself"):
+        ProtobufForm(f'syntax = "proto3"; package google; message protobuf {{ {text} }}')
+
+
+def test_a_reference_that_cannot_be_built_is_refused():
+    file = descriptor_pb2.FileDescriptorProto(name="b.proto", syntax="proto3")
+    file.message_type.add(name="B").field.add(name="x", number=1, type=11, label=1, type_name=".Lost")
+    with pytest.raises(ConfigError, match=r"'b\.proto' names what is not there"):
+        form('import "b.proto"; message A { B b = 1; }', references={"b.proto": encoded(file)})
+    file = compile_files(TAGGED, {})[-1]
+    file.message_type[0].field[0].options.MergeFromString(b"\x82\x44\x01\xff")  # (confluent.field_meta)
+    with pytest.raises(ConfigError, match=r"'b\.proto' holds options"):
+        form('import "b.proto"; message A {}', references={"b.proto": encoded(file)})
+
+
+@pytest.mark.parametrize("place", [b"n.proto", b"d.proto", b"a comment", b"a_name"])
+def test_a_descriptor_with_texts_that_are_not_utf8_is_refused(place):
+    file = descriptor_pb2.FileDescriptorProto(name="n.proto", syntax="proto3", dependency=["d.proto"])
+    file.message_type.add(name="A", reserved_name=["a_name"])
+    file.source_code_info.location.add(path=[4, 0], leading_comments="a comment")
+    raw = file.SerializeToString().replace(place, b"\xff" * len(place))
+    with pytest.raises(ConfigError, match="neither source text nor"):
+        ProtobufForm(base64.b64encode(raw).decode())
+
+
+@pytest.mark.parametrize(
+    ("start", "opened", "closed"),
+    [
+        ("message A {", "optional group A = 1 {", "}"),
+        ("message A { /* ' */", "oneof a { group A = 1 {", "}}"),
+        ('message A { // "\n', "extend A { optional group A = 1 {", "}}"),
+        ("option (o) = {", "m {", "}"),
+        ("option (o) = {", "m <", ">"),
+        ('option (o) = "\0', "message A {", "}"),
+        ("/* \0", "message A {", "} */"),
+        ('option (o) = "\\" /* \n ; message A {', "optional group A = 1 {", "} // */"),
+    ],
+)
+def test_nesting_that_would_end_the_compilers_stack_is_refused(start, opened, closed):
+    with pytest.raises(ConfigError, match="deeper than 100"):
+        ProtobufForm(start + opened * 100_000 + closed * 100_000 + "}")
+
+
+def test_brackets_in_comments_and_literals_are_no_nesting():
+    many = "{" * 500
+    assert ProtobufForm(
+        f'message A {{ // {many}\n /* {many}\n{many} */ optional string x = 1 [default = "\\"{many}"];'
+        f" optional string y = 2 [default = '\"{many}']; }}"
+    )
+
+
+def test_types_in_each_other_are_refused_before_they_make_billions_of_places():
+    chain = (
+        "".join(f"message M{n} {{ M{n + 1} a = 1; M{n + 1} b = 2; }}" for n in range(40)) + "message M40 {}"
+    )
+    with pytest.raises(ConfigError, match="more than 10,000 places"):
+        form(chain)
+    everyone = " ".join(f"M{n} m{n} = {n + 1};" for n in range(12))
+    with pytest.raises(ConfigError, match="more than 10,000 places"):
+        form("".join(f"message M{n} {{ {everyone} }}" for n in range(12)))
+
+
+def test_types_in_each_other_may_be_as_deep_as_records():
+    def nested(levels: int) -> ProtobufForm:
+        chain = "".join(f"message M{n} {{ M{n + 1} m = 1; }}" for n in range(levels))
+        return form(f"{chain} message M{levels} {{ int32 x = 1; }}")
+
+    with pytest.raises(ConfigError, match="deeper than 100 levels"):
+        nested(2_000)
+    deepest = nested(99)
+    (only,) = deepest.leaves
+    assert deepest.changed({only.path: STRING}).leaves[0].types == {"string"}
+
+
+def test_long_schemas_are_looked_at_once():
+    for text in ("/*" * 100_000, "/*" * 100_000 + "\0", "import\t" * 50_000, "'" * 100_000):
+        with pytest.raises(ConfigError):
+            ProtobufForm(text + "!")
+    with pytest.raises(ConfigError, match="column 1000002"):
+        ProtobufForm(" " * 1_000_000 + '"')
 
 
 def test_a_position_that_readers_count_differently_is_refused():
