@@ -18,6 +18,9 @@ SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "byte
 ALL_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "null", "object", "array"})
 """What JSON has. Other formats have ``bytes`` too, which JSON Schema does not know."""
 
+MAX_PLACES: Final = 10_000
+"""How many places a schema may declare. A type counts in each place that it is used in: a few can make billions."""
+
 Column = Callable[[list[Any]], list[Any]]
 """A column of values to another one of the same length. Raises ValueError for a value that it cannot take."""
 

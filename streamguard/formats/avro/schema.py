@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from streamguard.errors import ConfigError
 from streamguard.formats.avro.logical import Logical, logical_of
-from streamguard.formats.base import Leaf
+from streamguard.formats.base import MAX_PLACES, Leaf
 from streamguard.policy.paths import Path, Segment, Wild
 
 PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -22,9 +22,6 @@ TAG_KEYS: Final = ("confluent:tags", "x-streamguard")
 
 MAX_DEPTH: Final = 100
 """How deep records, arrays and maps of a schema may be nested."""
-
-MAX_PLACES: Final = 10_000
-"""How many places a schema may declare. Types that are used in several places count in each."""
 
 MAX_MEMBERS: Final = 1_000
 """How many types a union may have: more nest deeper than Python's compiler goes."""

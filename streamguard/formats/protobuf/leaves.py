@@ -9,7 +9,7 @@ from typing import Any, Final
 from google.protobuf.descriptor import FieldDescriptor as Field
 
 from streamguard.errors import ConfigError
-from streamguard.formats.base import Leaf
+from streamguard.formats.base import MAX_PLACES, Leaf
 from streamguard.formats.protobuf.files import TAGS, confluent_meta, too_deep
 from streamguard.formats.protobuf.known import (
     ANY,
@@ -31,9 +31,6 @@ _TYPES: Final = {
     Field.CPPTYPE_STRING: "string",
 }
 _TIMES: Final = {TIMESTAMP: "date-time", DURATION: "duration"}
-
-MAX_PLACES: Final = 10_000
-"""How many places a schema may declare. Messages that are used in several places count in each."""
 
 
 def leaves_of(descriptor: Any, comments: Mapping[str, str]) -> Iterator[Leaf]:
