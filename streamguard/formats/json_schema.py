@@ -11,7 +11,6 @@ that matters the validator itself is asked (`Schema._rejects`), and alternatives
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -20,7 +19,7 @@ import jsonschema_rs
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import ALL_TYPES, SCALAR_TYPES, Leaf, declared_path, leaf_paths, tags_of
-from streamguard.formats.json_pointer import bundled, resolved, subschemas
+from streamguard.formats.json_pointer import PLAIN_REFERENCE, bundled, resolved, subschemas
 from streamguard.policy.paths import Path, Segment, Wild
 
 Node = dict[str, Any]
@@ -43,7 +42,6 @@ _NOTES: Final = frozenset(
 )
 _OTHER_NAMES: Final = ("additionalProperties", "unevaluatedProperties")
 _OTHER_ELEMENTS: Final = ("additionalItems", "unevaluatedItems")
-_PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 
 
 class Schema:
@@ -159,7 +157,7 @@ class Schema:
             node, kind = waiting.pop(0)
             if not isinstance(node, dict):
                 continue
-            node = self._heeded(node)
+            node = self.heeded(node)
             kind.append(node)
             waiting += [(child, kind) for child in node.get("allOf", ())]
             waiting += [(child, branches) for keyword in _CHOICES for child in node.get(keyword, ())]
@@ -180,7 +178,7 @@ class Schema:
         """JSON types that `node` may allow: never fewer than it really does."""
         if not isinstance(node, dict):
             return ALL_TYPES if node is not False else frozenset()
-        node = self._heeded(node)
+        node = self.heeded(node)
         declared = node.get("type", ())
         types = frozenset([declared] if isinstance(declared, str) else declared) or ALL_TYPES
         if "number" in types:
@@ -205,7 +203,7 @@ class Schema:
         if (reference := node.get("$ref")) is not None:
             if reference in refs or node.keys() - _NOTES != {"$ref"}:
                 return False
-            plain = _PLAIN_REFERENCE.fullmatch(reference) is not None
+            plain = PLAIN_REFERENCE.fullmatch(reference) is not None
             return plain and self._closed(self._resolve(reference), (*refs, reference))
         types = self._types(node, ()) - {"null"}
         if types == {"object"}:
@@ -226,7 +224,7 @@ class Schema:
         except ConfigError:  # the draft has no such thing at all
             return False
 
-    def _heeded(self, node: Node) -> Node:
+    def heeded(self, node: Node) -> Node:
         """`node` without the keywords that its draft does not heed."""
         if "$ref" in node and not self._heeds_beside_references:
             return {name: value for name, value in node.items() if name in ("$ref", *_NOTES)}

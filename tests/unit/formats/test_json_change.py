@@ -104,6 +104,61 @@ def test_conditions_on_values_that_are_gone_go():
     assert JsonForm(derived).passes({"kind": "sg1.e.x.y"})
 
 
+def test_what_is_dropped_is_required_nowhere():
+    schema = closed(a={"type": "string"}, b={"type": "string"}) | {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "required": ["a"],
+        "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+        "dependencies": {"b": ["a"]},
+    }
+    derived = JsonForm(changed(schema, a=GONE))
+    assert derived.passes({})
+    assert derived.passes({"b": "x"})
+
+
+def test_what_is_dropped_is_no_longer_asked_for_by_other_fields():
+    schema = closed(a={"type": "string"}, b={"type": "string"}) | {"dependentRequired": {"b": ["a"]}}
+    assert JsonForm(changed(schema, a=GONE)).passes({"b": "x"})
+
+
+def test_a_field_that_refers_to_a_changed_one_stays_as_it_is():
+    schema = closed(
+        a=closed(n={"type": "integer"}) | {"title": "A"},
+        b={"$ref": "#/properties/a"},
+        c={"$ref": "#/properties/b/properties/n"},
+    )
+    schema["properties"]["b"] = closed(n={"$ref": "#/properties/a/properties/n"})
+    derived = JsonForm(changed(schema, **{"a.n": TEXT}))
+    assert derived.passes({"a": {"n": "sg1"}, "b": {"n": 1}, "c": 2})
+    assert not derived.passes({"a": {"n": 1}})
+    assert not derived.passes({"a": {"n": "sg1"}, "b": {"n": "x"}})
+
+
+def test_fields_that_only_a_condition_declares_may_still_be_there():
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"enum": ["a", "b"]}},
+        "allOf": [
+            {
+                "if": {"properties": {"kind": {"const": "a"}}},
+                "then": {"properties": {"n": {"type": "integer"}}},
+            }
+        ],
+        "unevaluatedProperties": False,
+    }
+    assert JsonForm(schema).passes({"kind": "a", "n": 1})
+    assert JsonForm(changed(schema, kind=TEXT)).passes({"kind": "sg1", "n": 1})
+
+
+def test_what_an_older_draft_does_not_heed_narrows_nothing():
+    schema = closed(a={"$ref": "#/definitions/maybe", "type": "integer"}) | {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": {"maybe": {"type": ["integer", "null"]}},
+    }
+    assert JsonForm(schema).passes({"a": None})
+    assert JsonForm(changed(schema, a=TEXT)).passes({"a": None})
+
+
 def test_nothing_changes_where_transforms_keep_the_form():
     form = JsonForm(closed(n={"type": "string", "pattern": "^[0-9]+$"}))
     assert form.changed({parse_path("n"): Change(frozenset({"string"}), keeps=True)}) is form
