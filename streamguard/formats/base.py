@@ -18,6 +18,9 @@ SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "byte
 ALL_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "null", "object", "array"})
 """What JSON has. Other formats have ``bytes`` too, which JSON Schema does not know."""
 
+TAG_KEYWORDS: Final = ("confluent:tags", "x-streamguard")
+"""Where a schema says what a place is."""
+
 Column = Callable[[list[Any]], list[Any]]
 """A column of values to another one of the same length. Raises ValueError for a value that it cannot take."""
 
@@ -157,7 +160,7 @@ def is_deep(document: Any, limit: int) -> bool:
 def tags_of(node: Mapping[str, Any]) -> frozenset[str]:
     """What a schema says that a place is: ``confluent:tags``, a list, and ``x-streamguard``, a word or a list."""
     found: set[str] = set()
-    for name in ("confluent:tags", "x-streamguard"):
+    for name in TAG_KEYWORDS:
         written = node.get(name, ())
         words = [written] if isinstance(written, str) else written if isinstance(written, list) else []
         found.update(word for word in words if isinstance(word, str))
