@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
-from streamguard.policy.paths import Path, Segment, Wild
+from streamguard.policy.paths import Path, Places, Segment, Wild
 
 SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "bytes"})
 ALL_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "null", "object", "array"})
@@ -95,6 +95,11 @@ class Form(ABC):
     @abstractmethod
     def leaves(self) -> tuple[Leaf, ...]:
         """Every leaf that the schema declares, in its order. Tags hold for everything below where they stand."""
+
+    @cached_property
+    def places(self) -> Places[Leaf]:
+        """The leaves, to be found by their paths."""
+        return Places((leaf.path, leaf) for leaf in self.leaves)
 
     @property
     @abstractmethod
