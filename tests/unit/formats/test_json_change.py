@@ -192,6 +192,20 @@ SCALARS = [
 ]
 
 
+# What holds for every document of the test below, and judges what may be dropped or changed.
+BRANCHES = [
+    {},
+    {"anyOf": [{"required": ["a"]}, {"required": ["nothing"]}]},
+    {"oneOf": [{"required": ["a"]}, {"required": ["nothing"]}]},
+    {"allOf": [{"required": ["a", "inner"]}, {"properties": {"inner": {"required": ["b"]}}}]},
+    {"dependentRequired": {"many": ["a"]}},
+    {"dependentSchemas": {"many": {"required": ["a"]}}},
+    {"if": {"required": ["a"]}, "then": {"required": ["inner"]}, "else": False},
+    {"$schema": "http://json-schema.org/draft-07/schema#", "dependencies": {"many": ["a"]}},
+    {"not": {"required": ["nothing"]}, "minProperties": 4},
+]
+
+
 def values(schema):
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
@@ -214,14 +228,24 @@ def test_whatever_leaves_obeys_the_derived_schema(data):
         a=kinds["a"],
         inner=closed(b=kinds["b"]) | {"required": ["b"]},
         many={"type": "array", "items": {"anyOf": [closed(c=kinds["c"]), closed(d=kinds["d"])]}},
-    ) | {"required": ["a"]}
+        same={"$ref": "#/properties/a"},
+    ) | {"required": ["a"], **data.draw(st.sampled_from(BRANCHES))}
     rules = {path: data.draw(st.sampled_from(VERBS)) for path in ("a", "inner.b", "many[*].c", "many[*].d")}
     policy = Policy.model_validate(
-        {"name": "p", "version": "1", "topic": "t", "key": "drop", "fields": rules}
+        {
+            "name": "p",
+            "version": "1",
+            "topic": "t",
+            "key": "drop",
+            "fields": rules,
+            "keep": ["same"],
+            "inspect": {"skip": ["same"]},
+        }
     )
     keyring = Keyring.in_memory()
     document = {
         "a": data.draw(values(kinds["a"])),
+        "same": data.draw(values(kinds["a"])),
         "inner": {"b": data.draw(values(kinds["b"]))},
         "many": data.draw(
             st.lists(
