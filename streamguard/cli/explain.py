@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from streamguard.formats.base import Leaf
     from streamguard.policy.loader import LoadedPolicy
-    from streamguard.policy.models import Rule
+    from streamguard.policy.models import Policy, Rule
 
 UNCLASSIFIED = "not classified"
 KEPT = "kept"
@@ -22,19 +22,20 @@ def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
     ``reversible``: whoever holds the key gets the value back. ``joins``: equal values stay equal under one element.
     """
     from streamguard.guard.classify import treatments as treatments_of
+    from streamguard.policy.paths import Places, parse_path
 
-    policy = loaded.policy
-    leaves, after = _leaves(loaded)
-    ours = treatments_of(policy, leaves)
+    policy = _readable(loaded.policy)
+    leaves, after = _leaves(loaded, policy)
+    ours = Places((path, one) for path, one in treatments_of(policy, leaves).items())
+    kept = Places((path, path) for path in map(parse_path, policy.keep))
     rows = [_row("$key", ("string",), policy.key if policy.key.verb != "keep" else None)]
     for leaf in leaves:
-        found = next((one for path, one in ours.items() if path.covers(leaf.path)), None)
+        found = next(iter(ours.covering(leaf.path)), None)
         if found is not None:
             origin = f"tag {found.tag}" if found.tag else "fields"
             rows.append(_row(str(leaf.path), sorted(leaf.types), found.rule, origin=origin))
         else:
-            is_kept = any(_covers(name, leaf) for name in policy.keep)
-            otherwise, origin = (KEPT, "keep") if is_kept else (UNCLASSIFIED, "")
+            otherwise, origin = (KEPT, "keep") if kept.covering(leaf.path) else (UNCLASSIFIED, "")
             rows.append(_row(str(leaf.path), sorted(leaf.types), None, otherwise, origin))
     if not leaves:
         named = {*map(str, policy.fields), *policy.keep}
@@ -42,10 +43,9 @@ def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
             _row(path, (), policy.fields.get(path), origin="fields" if path in policy.fields else "keep")
             for path in sorted(named)
         ]
+    leaving = Places((leaf.path, sorted(leaf.types)) for leaf in after)
     for row, leaf in zip(rows[1:], leaves, strict=False):
-        row["leaves_as"] = next(
-            (sorted(one.types) for one in after if one.path.covers(leaf.path)), [] if after else None
-        )
+        row["leaves_as"] = next(iter(leaving.covering(leaf.path)), [] if after else None)
     return rows
 
 
@@ -111,7 +111,7 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _leaves(loaded: LoadedPolicy) -> tuple[tuple[Leaf, ...], tuple[Leaf, ...]]:
+def _leaves(loaded: LoadedPolicy, policy: Policy) -> tuple[tuple[Leaf, ...], tuple[Leaf, ...]]:
     """The leaves of the schema, and those of what leaves; none of what cannot be had, which `check` reports."""
     from streamguard.crypto.keyring import Keyring
     from streamguard.errors import ConfigError
@@ -122,15 +122,22 @@ def _leaves(loaded: LoadedPolicy) -> tuple[tuple[Leaf, ...], tuple[Leaf, ...]]:
     try:
         form = declared_form(loaded)
         leaves = form.leaves
-        return leaves, out_form(loaded.policy, form, Keyring.in_memory()).leaves
+        return leaves, out_form(policy, form, Keyring.in_memory()).leaves
     except ConfigError:
         return leaves, ()
 
 
-def _covers(path: str, leaf: Leaf) -> bool:
+def _readable(policy: Policy) -> Policy:
+    """The policy without the paths that are none, which `check` reports."""
+    fields = {path: rule for path, rule in policy.fields.items() if _is_path(path)}
+    return policy.model_copy(update={"fields": fields, "keep": list(filter(_is_path, policy.keep))})
+
+
+def _is_path(text: str) -> bool:
     from streamguard.policy.paths import parse_path
 
     try:
-        return parse_path(path).covers(leaf.path)
-    except ValueError:  # check reports it
+        parse_path(text)
+    except ValueError:
         return False
+    return True

@@ -218,7 +218,7 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
     notes = []
     if proof.violations:
         codes = ", ".join(
-            f"{count:,} {code}{f' at {path}' if path else ''}"
+            f"{count:,} {code}{f' at {_printable(path)}' if path else ''}"
             for (code, path), count in proof.violations.most_common()
         )
         notes.append(f"records that would be violations: {codes}")

@@ -153,7 +153,7 @@ def _guessed(texts: Sequence[str], content: Content) -> tuple[Kind, Confidence, 
         return kinds.GEO, Confidence.LIKELY, "nearly all values look like coordinates"
     if _are_births(texts):
         return kinds.BIRTH_DATE, Confidence.POSSIBLE, "dates that are spread as those of births are"
-    if content.is_various and sum(map(_is_name, texts)) >= NEARLY_ALL * every:
+    if content.is_various and sum(map(is_full_name, texts)) >= NEARLY_ALL * every:
         return kinds.NAME, Confidence.POSSIBLE, "nearly all values are two to four capitalized words"
     if content.is_wordy:
         return kinds.FREE_TEXT, Confidence.POSSIBLE, "phrases that seldom occur again"
@@ -203,7 +203,8 @@ def _are_births(texts: Sequence[str]) -> bool:
     return len(set(years)) > 2 and max(years) - min(years) >= _LIFETIME
 
 
-def _is_name(text: str) -> bool:
+def is_full_name(text: str) -> bool:
+    """Whether a text is what the full names of people are: two to four capitalized words."""
     words = text.split()
     return 2 <= len(words) <= 4 and all(map(_is_name_word, words))
 

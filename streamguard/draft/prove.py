@@ -75,7 +75,7 @@ def refuse_existing(files: Files) -> None:
 
 
 def put(draft: Draft, files: Files, evidence: Evidence) -> Proof:
-    """Try a draft where nobody sees it, and then write its files, each whole or not at all.
+    """Try a draft where nobody sees it, and then write its files: none is put in its place before all are written.
 
     Raises StreamGuardError when the draft does not pass, which is a mistake of ours: nothing is written then.
     """
@@ -89,18 +89,19 @@ def put(draft: Draft, files: Files, evidence: Evidence) -> Proof:
         raise StreamGuardError(
             f"The files cannot be written: {error.strerror}.", "Check the folder's permissions and space."
         ) from None
-    _tested(draft, files)
     return proof
 
 
 def _write(texts: dict[Path, str]) -> None:
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            half.write_text(text, encoding="utf-8")
+    halves = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in texts}
+    try:
+        for path, half in halves.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            half.write_text(texts[path], encoding="utf-8")
+        for path, half in halves.items():
             half.replace(path)
-        finally:
+    finally:
+        for half in halves.values():
             half.unlink(missing_ok=True)
 
 

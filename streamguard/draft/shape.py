@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from streamguard.draft.content import is_full_name
 from streamguard.errors import ConfigError
 from streamguard.guard.inspect import find
 
@@ -140,6 +141,8 @@ def is_map(shape: Shape) -> bool:
     """Whether the property names of the objects at one place are data."""
     if any(map(is_data, shape.names)) or _is_mostly_new(shape):
         return True
+    if all(map(is_full_name, shape.names)) and _is_alike(shape):
+        return True
     return len(shape.names) >= _MANY_NAMES and _is_sparse(shape)
 
 
@@ -152,9 +155,13 @@ def _is_mostly_new(shape: Shape) -> bool:
 def _is_sparse(shape: Shape) -> bool:
     """Whether values are of one type, under names of which each object has few."""
     occurrences = sum(below.count for below in shape.names.values())
+    return _is_alike(shape) and occurrences <= _RARE * len(shape.names) * shape.types["object"]
+
+
+def _is_alike(shape: Shape) -> bool:
+    """Whether values are of one type under all names."""
     kinds = {
         frozenset("number" if kind == "integer" else kind for kind in below.kinds)
         for below in shape.names.values()
     }
-    alike = len(kinds - {frozenset()}) <= 1
-    return alike and occurrences <= _RARE * len(shape.names) * shape.types["object"]
+    return len(kinds - {frozenset()}) <= 1

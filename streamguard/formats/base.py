@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
-from streamguard.policy.paths import Path, Segment, Wild
+from streamguard.policy.paths import Path, Places, Segment, Wild
 
 SCALAR_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "bytes"})
 ALL_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "null", "object", "array"})
@@ -20,6 +20,9 @@ ALL_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "null", 
 
 MAX_PLACES: Final = 10_000
 """How many places a schema may declare. A type counts in each place that it is used in: a few can make billions."""
+
+TAG_KEYWORDS: Final = ("confluent:tags", "x-streamguard")
+"""Where a schema says what a place is."""
 
 Column = Callable[[list[Any]], list[Any]]
 """A column of values to another one of the same length. Raises ValueError for a value that it cannot take."""
@@ -96,6 +99,11 @@ class Form(ABC):
     def leaves(self) -> tuple[Leaf, ...]:
         """Every leaf that the schema declares, in its order. Tags hold for everything below where they stand."""
 
+    @cached_property
+    def places(self) -> Places[Leaf]:
+        """The leaves, to be found by their paths."""
+        return Places((leaf.path, leaf) for leaf in self.leaves)
+
     @property
     @abstractmethod
     def is_closed(self) -> bool:
@@ -160,7 +168,7 @@ def is_deep(document: Any, limit: int) -> bool:
 def tags_of(node: Mapping[str, Any]) -> frozenset[str]:
     """What a schema says that a place is: ``confluent:tags``, a list, and ``x-streamguard``, a word or a list."""
     found: set[str] = set()
-    for name in ("confluent:tags", "x-streamguard"):
+    for name in TAG_KEYWORDS:
         written = node.get(name, ())
         words = [written] if isinstance(written, str) else written if isinstance(written, list) else []
         found.update(word for word in words if isinstance(word, str))

@@ -79,7 +79,7 @@ class JsonForm(Form):
         """The schema with the changed places written anew."""
         if self.schema is None:
             return self
-        document = derived(self.schema.document, changes)
+        document = derived(self.schema, changes)
         return self if document == self.schema.document else JsonForm(document)
 
 

@@ -11,7 +11,6 @@ that matters the validator itself is asked (`Schema._rejects`), and alternatives
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -19,14 +18,23 @@ from typing import Any, Final
 import jsonschema_rs
 
 from streamguard.errors import ConfigError
-from streamguard.formats.base import ALL_TYPES, SCALAR_TYPES, Leaf, declared_path, leaf_paths, tags_of
-from streamguard.formats.json_pointer import bundled, resolved, subschemas
+from streamguard.formats.base import (
+    ALL_TYPES,
+    SCALAR_TYPES,
+    TAG_KEYWORDS,
+    Leaf,
+    declared_path,
+    leaf_paths,
+    tags_of,
+)
+from streamguard.formats.json_pointer import PLAIN_REFERENCE, bundled, resolved, subschemas
 from streamguard.policy.paths import Path, Segment, Wild
 
 Node = dict[str, Any]
 
 _CHOICES: Final = ("anyOf", "oneOf")
 _CONDITIONS: Final = ("then", "else")
+_DEPENDENT: Final = ("dependentSchemas", "dependencies")
 _BRANCHING: Final = frozenset(
     {"allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "$dynamicRef", "$recursiveRef"}
 )
@@ -41,9 +49,10 @@ _PROBES: Final[dict[str, tuple[Node, Any]]] = {
 _NOTES: Final = frozenset(
     {"title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 )
+_MOST_REFERENCES: Final = 50_000
+"""References followed in one schema: thirty definitions that each refer twice to the next are a billion places."""
 _OTHER_NAMES: Final = ("additionalProperties", "unevaluatedProperties")
 _OTHER_ELEMENTS: Final = ("additionalItems", "unevaluatedItems")
-_PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 
 
 class Schema:
@@ -56,6 +65,7 @@ class Schema:
     def __init__(self, document: Node, references: Mapping[str, Node] | None = None) -> None:
         document = bundled(document, references or {})
         self.document = document
+        self._followed = 0
         self._validator = _compile(document)
         self.is_valid: Callable[[Any], bool] = self._validator.is_valid
         _refuse_inner_documents(document)
@@ -159,12 +169,14 @@ class Schema:
             node, kind = waiting.pop(0)
             if not isinstance(node, dict):
                 continue
-            node = self._heeded(node)
+            node = self.heeded(node)
             kind.append(node)
             waiting += [(child, kind) for child in node.get("allOf", ())]
             waiting += [(child, branches) for keyword in _CHOICES for child in node.get(keyword, ())]
             waiting += [(node[keyword], branches) for keyword in _CONDITIONS if keyword in node]
-            waiting += [(child, branches) for child in node.get("dependentSchemas", {}).values()]
+            waiting += [
+                (child, branches) for keyword in _DEPENDENT for child in node.get(keyword, {}).values()
+            ]
             reference = node.get("$ref")
             if "$dynamicRef" in node or "$recursiveRef" in node or reference in refs:
                 looped = True
@@ -174,13 +186,19 @@ class Schema:
         return parts, branches, refs, looped
 
     def _resolve(self, reference: str) -> Any:
+        self._followed += 1
+        if self._followed > _MOST_REFERENCES:
+            raise ConfigError(
+                "The schema's references lead to so many places that they cannot all be looked at.",
+                "Let definitions that refer to others refer to each of them once.",
+            )
         return resolved(self.document, reference)
 
     def _types(self, node: Any, refs: tuple[str, ...]) -> frozenset[str]:
         """JSON types that `node` may allow: never fewer than it really does."""
         if not isinstance(node, dict):
             return ALL_TYPES if node is not False else frozenset()
-        node = self._heeded(node)
+        node = self.heeded(node)
         declared = node.get("type", ())
         types = frozenset([declared] if isinstance(declared, str) else declared) or ALL_TYPES
         if "number" in types:
@@ -205,7 +223,7 @@ class Schema:
         if (reference := node.get("$ref")) is not None:
             if reference in refs or node.keys() - _NOTES != {"$ref"}:
                 return False
-            plain = _PLAIN_REFERENCE.fullmatch(reference) is not None
+            plain = PLAIN_REFERENCE.fullmatch(reference) is not None
             return plain and self._closed(self._resolve(reference), (*refs, reference))
         types = self._types(node, ()) - {"null"}
         if types == {"object"}:
@@ -226,10 +244,10 @@ class Schema:
         except ConfigError:  # the draft has no such thing at all
             return False
 
-    def _heeded(self, node: Node) -> Node:
+    def heeded(self, node: Node) -> Node:
         """`node` without the keywords that its draft does not heed."""
         if "$ref" in node and not self._heeds_beside_references:
-            return {name: value for name, value in node.items() if name in ("$ref", *_NOTES)}
+            return {name: value for name, value in node.items() if name in ("$ref", *TAG_KEYWORDS, *_NOTES)}
         if self._unheeded.isdisjoint(node):
             return node
         return {name: value for name, value in node.items() if name not in self._unheeded}
@@ -289,6 +307,8 @@ def _compile(document: Node) -> Any:
             keyword = error.kind.name
             if keyword == "format" and options is linear:
                 continue
+            if keyword == "$ref":
+                raise _unresolved() from None
             raise ConfigError(
                 f"The schema is not a valid JSON Schema: '{place}' breaks the meta-schema's '{keyword}'.",
                 "Compare that place with the JSON Schema specification.",
@@ -296,11 +316,15 @@ def _compile(document: Node) -> Any:
         except (jsonschema_rs.ReferencingError, ValueError):
             if options is linear:
                 continue
-            raise ConfigError(
-                "The schema cannot be compiled: a reference or a pattern in it cannot be resolved.",
-                "References must stay inside the file ('#/$defs/…'), patterns must be valid regular expressions.",
-            ) from None
+            raise _unresolved() from None
     raise AssertionError
+
+
+def _unresolved() -> ConfigError:
+    return ConfigError(
+        "The schema cannot be compiled: a reference or a pattern in it cannot be resolved.",
+        "References must stay inside the file ('#/$defs/…'), patterns must be valid regular expressions.",
+    )
 
 
 def _bounded(node: Any) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from streamguard.formats.base import Leaf
 from streamguard.policy.models import Policy, Rule
-from streamguard.policy.paths import Path, parse_path
+from streamguard.policy.paths import Path, Places, parse_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ def treatments(policy: Policy, leaves: Iterable[Leaf]) -> dict[Path, Treatment]:
         path: Treatment(path, rule) for text, rule in policy.fields.items() for path in [parse_path(text)]
     }
     kept = [parse_path(text) for text in policy.keep]
-    decided = [*named, *kept]
+    decided = Places((path, path) for path in (*named, *kept))
     tagged = {
         leaf.path: Treatment(leaf.path, rule, tag)
         for leaf in leaves
-        if leaf.tags and not any(path.covers(leaf.path) for path in decided)
+        if leaf.tags and not decided.covering(leaf.path)
         for tag, rule in [first_tag(policy.tags, leaf)]
         if rule is not None
     }

@@ -24,7 +24,7 @@ from streamguard.guard.protect import Protect
 from streamguard.guard.quality import Quality
 from streamguard.guard.validate import Validate
 from streamguard.policy.models import Policy
-from streamguard.policy.paths import Path, parse_path
+from streamguard.policy.paths import Path, Places, parse_path
 from streamguard.transforms.base import KEY_PATH, Transform
 
 # Formats whose grammar leaves room for nothing else. Who keeps an address that the schema calls an address has decided;
@@ -101,8 +101,9 @@ def change_of(transform: Transform[Any]) -> Change:
 
 def transforms_of(policy: Policy, leaves: Sequence[Leaf], keyring: Keyring) -> dict[Path, Transform[Any]]:
     """The transform of each field that has one."""
+    places = Places((leaf.path, leaf) for leaf in leaves)
     return {
-        path: build(policy, treatment.rule, treatment.text, keyring, leaf_at(leaves, path))
+        path: build(policy, treatment.rule, treatment.text, keyring, leaf_at(places, path))
         for path, treatment in treatments(policy, leaves).items()
     }
 
@@ -145,7 +146,7 @@ def _compile(
 
 def _has(form: Form, path: Path) -> bool:
     """Whether the schema has such a place; without one, any may be there. A policy is for all of its versions."""
-    return not form.declares or any(path.covers(leaf.path) for leaf in form.leaves)
+    return not form.declares or bool(form.places.covered(path))
 
 
 def _inspected(policy: Policy, kept: list[Path], form: Form) -> list[Path]:
@@ -153,15 +154,20 @@ def _inspected(policy: Policy, kept: list[Path], form: Form) -> list[Path]:
     skipped = _skipped(policy)
     if not form.declares:
         return [path for path in kept if path not in skipped]
-    texts = [
-        leaf.path
-        for leaf in form.leaves
-        if "string" in leaf.types
+    return [
+        path
+        for path in kept
+        if path not in skipped and any(map(_may_hold_free_text, form.places.covered(path)))
+    ]
+
+
+def _may_hold_free_text(leaf: Leaf) -> bool:
+    return (
+        "string" in leaf.types
         and not leaf.enum
         and leaf.format not in _NARROW_FORMATS
         and (leaf.max_length is None or leaf.max_length >= _SHORTEST)
-    ]
-    return [path for path in kept if path not in skipped and any(path.covers(text) for text in texts)]
+    )
 
 
 def _skipped(policy: Policy) -> set[Path]:

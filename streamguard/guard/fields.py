@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +10,7 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Leaf
 from streamguard.policy.models import Policy, Rule
-from streamguard.policy.paths import Path
+from streamguard.policy.paths import Path, Places
 from streamguard.transforms.base import Field, Transform
 from streamguard.transforms.register import register
 
@@ -47,9 +46,9 @@ def field_of(policy: Policy, rule: Rule, path: str, leaf: Leaf | None) -> Field:
     )
 
 
-def leaf_at(leaves: Sequence[Leaf], path: Path) -> Leaf | None:
+def leaf_at(leaves: Places[Leaf], path: Path) -> Leaf | None:
     """The leaf at `path`; for a path above several leaves, a structured one that stands for them."""
-    below = [leaf for leaf in leaves if path.covers(leaf.path)]
+    below = leaves.covered(path)
     if not below:
         return None
     if len(below) == 1 and len(below[0].path.segments) == len(path.segments):

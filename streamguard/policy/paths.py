@@ -7,9 +7,13 @@ every property of a map. The same text is what `check` prints, so reading and wr
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from operator import itemgetter
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Wild(Enum):
@@ -60,6 +64,64 @@ class Path:
     def child(self, segment: Segment) -> Path:
         """The path one step deeper."""
         return Path((*self.segments, segment))
+
+
+@dataclass(slots=True)
+class _Node(Generic[T]):
+    """Where paths meet: what stands right here, each with its number, and the nodes one step further."""
+
+    here: list[tuple[int, T]] = field(default_factory=list)
+    next: dict[Segment, _Node[T]] = field(default_factory=dict)
+
+    def everything(self) -> list[tuple[int, T]]:
+        """What stands here and below."""
+        return self.here + [entry for node in self.next.values() for entry in node.everything()]
+
+
+class Places(Generic[T]):
+    """Things by their paths: finds those above, below and around a path without a look at all the others.
+
+    What is found comes in the order in which it was given.
+    """
+
+    def __init__(self, things: Iterable[tuple[Path, T]]) -> None:
+        self._root: _Node[T] = _Node()
+        for number, (path, thing) in enumerate(things):
+            node = self._root
+            for segment in path.segments:
+                node = node.next.setdefault(segment, _Node())
+            node.here.append((number, thing))
+
+    def covering(self, path: Path) -> list[T]:
+        """Those whose path covers this one."""
+        return self._found(path, above=True, below=False)
+
+    def covered(self, path: Path) -> list[T]:
+        """Those whose path this one covers."""
+        return self._found(path, above=False, below=True)
+
+    def overlapping(self, path: Path) -> list[T]:
+        """Those whose path overlaps this one."""
+        return self._found(path, above=True, below=True)
+
+    def _found(self, path: Path, *, above: bool, below: bool) -> list[T]:
+        nodes, found = [self._root], list[tuple[int, T]]()
+        for segment in path.segments:
+            if above:
+                found += [entry for node in nodes for entry in node.here]
+            nodes = [
+                child for node in nodes for child in _nodes_at(node, segment, of_rule=above, of_path=below)
+            ]
+        found += [entry for node in nodes for entry in (node.everything() if below else node.here)]
+        return [thing for _, thing in sorted(found, key=itemgetter(0))]
+
+
+def _nodes_at(node: _Node[T], segment: Segment, *, of_rule: bool, of_path: bool) -> list[_Node[T]]:
+    """The nodes at a segment, where a ``*`` among the things' paths, in the given path, or in both takes any name."""
+    if of_path and segment is Wild.ANY:
+        return [child for name, child in node.next.items() if name is not Wild.EACH]
+    segments = {segment, Wild.ANY} if of_rule and segment is not Wild.EACH else {segment}
+    return [node.next[name] for name in segments if name in node.next]
 
 
 def parse_path(text: str) -> Path:

@@ -451,3 +451,45 @@ def test_invalid_schemas_are_refused_with_a_remedy(document):
 def test_a_pattern_that_needs_backtracking_is_bounded():
     schema = Schema(obj(a={"type": "string", "pattern": r"^(?=(a+)+$)x"}))
     assert not schema.is_valid({"a": "a" * 5000 + "!"})
+
+
+def test_a_schema_whose_references_multiply_is_refused_before_it_takes_for_ever():
+    def twice(number):
+        return {"anyOf": [{"$ref": f"#/$defs/{number + 1}"}, {"$ref": f"#/$defs/{number + 1}"}]}
+
+    definitions = {str(number): twice(number) for number in range(40)} | {"40": {"type": "string"}}
+    with pytest.raises(ConfigError, match="so many places"):
+        _ = Schema({"$defs": definitions, "$ref": "#/$defs/0"}).leaves
+
+
+def test_a_reference_to_elsewhere_is_named_as_what_is_wrong():
+    with pytest.raises(ConfigError, match="a reference") as caught:
+        Schema({"properties": {"a": {"$ref": "http://127.0.0.1:9/x.json"}}})
+    assert "inside the file" in caught.value.remedy
+
+
+def test_tags_beside_a_reference_count_in_every_draft():
+    (leaf,) = Schema(
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "definitions": {"text": {"type": "string", "x-streamguard": "ID"}},
+            "properties": {"ssn": {"$ref": "#/definitions/text", "confluent:tags": ["PII"]}},
+        }
+    ).leaves
+    assert leaf.tags == {"ID", "PII"}
+
+
+def test_what_a_dependency_declares_is_declared():
+    schema = Schema(
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "properties": {"card": {"type": "string"}},
+            "dependencies": {
+                "card": {"properties": {"holder": {"type": "string", "x-streamguard": "PII"}}},
+                "holder": ["card"],
+            },
+        }
+    )
+    assert [(str(leaf.path), leaf.tags) for leaf in schema.leaves] == [("card", set()), ("holder", {"PII"})]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamguard.policy.paths import Path, Wild, parse_path
+from streamguard.policy.paths import Path, Places, Wild, parse_path
 
 SEGMENTS = st.one_of(st.sampled_from(Wild), st.text(min_size=1))
 
@@ -56,3 +56,15 @@ def test_every_path_reads_back(segments):
 )
 def test_covers(upper, lower, covers):
     assert parse_path(upper).covers(parse_path(lower)) is covers
+
+
+FEW = st.lists(st.sampled_from(["a", "b", *Wild]), max_size=3).map(lambda segments: Path(tuple(segments)))
+
+
+@given(st.lists(FEW), FEW)
+def test_places_finds_what_a_look_at_every_path_finds(paths, path):
+    places = Places((each, number) for number, each in enumerate(paths))
+    numbered = list(enumerate(paths))
+    assert places.covering(path) == [number for number, other in numbered if other.covers(path)]
+    assert places.covered(path) == [number for number, other in numbered if path.covers(other)]
+    assert places.overlapping(path) == [number for number, other in numbered if path.overlaps(other)]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from streamguard.errors import ConfigError
-from streamguard.formats.avro.schema import TAG_KEYS, Member, Node, Reader, distinct, graph, takes_no_bytes
-from streamguard.formats.base import Change
+from streamguard.formats.avro.schema import Member, Node, Reader, distinct, graph, takes_no_bytes
+from streamguard.formats.base import TAG_KEYWORDS, Change
 from streamguard.policy.paths import Path, Segment, Wild
 
 _AVRO: Final = {
@@ -184,14 +184,14 @@ def _plain(node: Node, kind: str) -> Any:
             kept = {
                 name: value
                 for name, value in member.json.items()
-                if name not in TAG_KEYS and name != "logicalType"
+                if name not in TAG_KEYWORDS and name != "logicalType"
             }
             return kind if kept == {"type": kind} != member.json else kept
     return kind
 
 
 def _untagged(json: dict[str, Any], is_protected: bool) -> dict[str, Any]:  # noqa: FBT001  one question, asked before
-    return {name: value for name, value in json.items() if not is_protected or name not in TAG_KEYS}
+    return {name: value for name, value in json.items() if not is_protected or name not in TAG_KEYWORDS}
 
 
 def _default_fits(member: Member) -> bool:

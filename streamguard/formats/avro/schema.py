@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from streamguard.errors import ConfigError
 from streamguard.formats.avro.logical import Logical, logical_of
-from streamguard.formats.base import MAX_PLACES, Leaf
+from streamguard.formats.base import MAX_PLACES, TAG_KEYWORDS, Leaf
 from streamguard.policy.paths import Path, Segment, Wild
 
 PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 NAMED: Final = frozenset({"record", "enum", "fixed"})
-TAG_KEYS: Final = ("confluent:tags", "x-streamguard")
 
 MAX_DEPTH: Final = 100
 """How deep records, arrays and maps of a schema may be nested."""
@@ -373,7 +372,7 @@ def _symbols(symbols: Any, full: str) -> tuple[str, ...]:
 
 def _tags(schema: dict[str, Any]) -> frozenset[str]:
     found: set[str] = set()
-    for key in TAG_KEYS:
+    for key in TAG_KEYWORDS:
         value = schema.get(key, [])
         tags = [value] if isinstance(value, str) else value
         if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):

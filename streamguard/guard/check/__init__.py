@@ -22,6 +22,7 @@ from streamguard.policy.problems import Problem, errors, in_order
 RULES: Final = (
     paths.unknown_paths,
     paths.overlapping_paths,
+    paths.overlapping_tags,
     paths.unclassified_leaves,
     paths.kept_shapes,
     paths.subject_path,

@@ -8,9 +8,10 @@ from typing import Final, Literal
 
 from streamguard.crypto.keyring import Keyring
 from streamguard.formats.base import Form, Leaf
+from streamguard.guard.classify import first_tag
 from streamguard.policy.expected import Place
 from streamguard.policy.loader import LoadedPolicy
-from streamguard.policy.paths import Path, parse_path
+from streamguard.policy.paths import Path, Places, parse_path
 from streamguard.policy.problems import Problem, nearest
 
 TEXT: Final = frozenset({"string"})
@@ -34,6 +35,7 @@ class Facts:
         self.policy = loaded.policy
         self.form = form
         self.leaves: tuple[Leaf, ...] = form.leaves
+        self.places = form.places
         self.bad_paths: list[Problem] = []
         policy = loaded.policy
         self.fields = [w for name in policy.fields if (w := self._path(name, ("fields", name), on_key=True))]
@@ -61,14 +63,25 @@ class Facts:
         return Keyring.in_memory()
 
     @cached_property
-    def known_paths(self) -> list[str]:
+    def decided(self) -> Places[Written]:
+        """What stands under `fields` and `keep`, to be found by its path."""
+        return Places((written.path, written) for written in (*self.fields, *self.kept))
+
+    @cached_property
+    def tagged(self) -> list[tuple[str, Leaf]]:
+        """The leaves that only a tag decides about, each with the tag that counts."""
+        found = ((first_tag(self.policy.tags, leaf)[0], leaf) for leaf in self.leaves)
+        return [(tag, leaf) for tag, leaf in found if tag and not self.decided.covering(leaf.path)]
+
+    @cached_property
+    def known_paths(self) -> dict[str, None]:
         """Every path that the schema has: its leaves and what encloses them."""
         paths = {
             Path(leaf.path.segments[:length]): None
             for leaf in self.leaves
             for length in range(len(leaf.path.segments), 0, -1)
         }
-        return [str(path) for path in paths]
+        return {str(path): None for path in paths}
 
     def nearest_path(self, text: str) -> str:
         """The path of the schema that was probably meant, or empty."""

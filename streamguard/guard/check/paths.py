@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 from streamguard.formats.base import Leaf
 from streamguard.guard.check.facts import TEXT, Facts, quoted
 from streamguard.guard.classify import first_tag
 from streamguard.guard.fields import leaf_at
 from streamguard.policy.expected import Place
-from streamguard.policy.paths import Wild
+from streamguard.policy.paths import Places, Wild
 from streamguard.policy.problems import Problem, did_you_mean, listed
 
 
@@ -21,9 +20,9 @@ def unknown_paths(facts: Facts) -> Iterator[Problem]:
     subject = [facts.subject] if facts.subject else []
     for written in (*facts.fields, *facts.kept, *facts.cleaned, *subject):
         path = written.path
-        if any(path.covers(leaf.path) for leaf in facts.leaves):
+        if facts.places.covered(path):
             continue
-        around = next((leaf for leaf in facts.leaves if leaf.free and leaf.path.covers(path)), None)
+        around = next((leaf for leaf in facts.places.covering(path) if leaf.free), None)
         if around is not None:
             message = f"'{written.text}' lies in '{around.path}', whose shape the schema leaves open"
             advice, code = f"transform it whole: {quoted(around.path)}: encrypt", "open_shape"
@@ -35,11 +34,15 @@ def unknown_paths(facts: Facts) -> Iterator[Problem]:
 
 def overlapping_paths(facts: Facts) -> Iterator[Problem]:
     """Two paths that decide about the same value."""
-    sections = {"fields": facts.fields, "keep": facts.kept}
-    listed_paths = [(section, written) for section, paths in sections.items() for written in paths]
-    for (section, one), (other_section, two) in combinations(listed_paths, 2):
-        if not one.path.overlaps(two.path):
-            continue
+    numbers = {written.place: number for number, written in enumerate((*facts.fields, *facts.kept))}
+    pairs = [
+        (one, two)
+        for one in (*facts.fields, *facts.kept)
+        for two in facts.decided.overlapping(one.path)
+        if numbers[one.place] < numbers[two.place]
+    ]
+    for one, two in pairs:
+        section, other_section = one.place[0], two.place[0]
         if one.path == two.path:
             where = (
                 f"in '{section}' and in '{other_section}'"
@@ -53,15 +56,28 @@ def overlapping_paths(facts: Facts) -> Iterator[Problem]:
         yield facts.report(two.place, message, "overlap", advice, on_key=two.on_key)
 
 
+def overlapping_tags(facts: Facts) -> Iterator[Problem]:
+    """A tagged leaf some of whose values another path decides about: `m.*` beside `m.id`."""
+    decided = [(written.path, written.path) for written in (*facts.fields, *facts.kept)]
+    places = Places([*decided, *((leaf.path, leaf.path) for _, leaf in facts.tagged)])
+    for tag, leaf in facts.tagged:
+        for other in places.overlapping(leaf.path):
+            if other != leaf.path:
+                message = f"'{leaf.path}', which the schema tags '{tag}', and '{other}' decide about the same values"
+                advice = "a value has one treatment: name the wider of the two under fields"
+                yield facts.report(("tags", tag), message, "overlap", advice, on_key=True)
+                break
+
+
 def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
     """A leaf of the schema that neither the policy nor a tag classifies."""
-    paths = [written.path for written in (*facts.fields, *facts.kept)]
     tagged = {leaf.path for leaf in facts.leaves if first_tag(facts.policy.tags, leaf)[1] is not None}
     place: Place = ("fields",) if facts.loaded.document.has(("fields",)) else ("topic",)
     # A path that is wrong is reported, so what it was probably meant to name need not be.
-    meant = {facts.nearest_path(str(path)) for path in paths if str(path) not in facts.known_paths}
+    texts = [str(written.path) for written in (*facts.fields, *facts.kept)]
+    meant = {facts.nearest_path(text) for text in texts if text not in facts.known_paths}
     for leaf in facts.leaves:
-        if leaf.path in tagged or any(path.covers(leaf.path) for path in paths):
+        if leaf.path in tagged or facts.decided.covering(leaf.path):
             continue
         if str(leaf.path) not in meant:
             message = f"nothing says what happens to '{leaf.path}'"
@@ -71,7 +87,7 @@ def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
 def kept_shapes(facts: Facts) -> Iterator[Problem]:
     """A kept path that is more than single values."""
     for written in facts.kept:
-        below = [leaf for leaf in facts.leaves if written.path.covers(leaf.path)]
+        below = facts.places.covered(written.path)
         deeper = [leaf for leaf in below if len(leaf.path.segments) > len(written.path.segments)]
         if deeper:
             names = listed(
@@ -90,7 +106,7 @@ def subject_path(facts: Facts) -> Iterator[Problem]:
     written = facts.subject
     if written is None:
         return
-    leaf = leaf_at(facts.leaves, written.path)
+    leaf = leaf_at(facts.places, written.path)
     if any(isinstance(segment, Wild) for segment in written.path.segments):
         message = f"'{written.text}' names several values, and a record has one subject"
         yield facts.report(written.place, message, "subject", "name a single value")

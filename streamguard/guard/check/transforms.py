@@ -48,13 +48,12 @@ def field_transforms(facts: Facts) -> Iterator[Problem]:
             advice = f"list it under 'keep' instead: keep: [{quoted(written.path)}]"
             yield facts.report(written.place, "'keep' is not a transform", "unknown_transform", advice)
             continue
-        leaf = leaf_at(facts.leaves, written.path)
+        leaf = leaf_at(facts.places, written.path)
         yield from _problems_of_rule(facts, rule, written.text, written.place, leaf)
 
 
 def tagged_transforms(facts: Facts) -> Iterator[Problem]:
     """Each tag's transform exists, takes its options, and takes the values of every field that bears the tag."""
-    taken = [written.path for written in (*facts.fields, *facts.kept)]
     for tag, rule in facts.policy.tags.items():
         place: Place = ("tags", tag)
         if rule.verb == "keep":
@@ -62,12 +61,7 @@ def tagged_transforms(facts: Facts) -> Iterator[Problem]:
                 place, "'keep' is not a transform", "unknown_transform", "list the fields under 'keep'"
             )
             continue
-        bearers = [
-            leaf
-            for leaf in facts.leaves
-            if first_tag(facts.policy.tags, leaf)[0] == tag
-            and not any(path.covers(leaf.path) for path in taken)
-        ]
+        bearers = [leaf for its_tag, leaf in facts.tagged if its_tag == tag]
         for leaf in bearers:
             yield from _problems_of_rule(facts, rule, str(leaf.path), place, leaf)
         if not bearers:
@@ -89,9 +83,9 @@ def clean_schema(facts: Facts) -> Iterator[Problem]:
 def kept_tags(facts: Facts) -> Iterator[Problem]:
     """A field that the schema tags as something to protect, and the policy keeps all the same."""
     for written in facts.kept:
-        for leaf in facts.leaves:
+        for leaf in facts.places.covered(written.path):
             tag, rule = first_tag(facts.policy.tags, leaf)
-            if rule is not None and written.path.covers(leaf.path):
+            if rule is not None:
                 message = f"'{leaf.path}' is kept, although the schema tags it '{tag}'"
                 yield facts.warn(written.place, message, "kept_tag", "remove it from keep, or leave it so")
 

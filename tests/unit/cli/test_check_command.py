@@ -229,6 +229,17 @@ def test_explain_of_a_policy_that_forgets_a_field(run, here: Path) -> None:
     ]
 
 
+def test_explain_of_a_policy_with_paths_that_are_none(run, here: Path) -> None:
+    (here / "policies" / "orders.yaml").write_text(
+        'topic: orders\nkey: keep\nvalue: {schema: s.json}\nfields: {"a[0]": encrypt}\nkeep: ["b[1]"]\n'
+    )
+    done = run("check", "--explain", "--json")
+    assert done.returncode == 1
+    codes = [problem["code"] for problem in json.loads(done.stdout)["problems"]]
+    assert codes.count("bad_path") == 2
+    assert "not classified" in run("check", "--explain").stdout
+
+
 # -- the screen ------------------------------------------------------------------------------------------------------
 
 

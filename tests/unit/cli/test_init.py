@@ -222,6 +222,14 @@ def test_what_nothing_can_be_drafted_from(run, here, content, said):
     assert not (here / "policies").exists()
 
 
+def test_where_one_file_cannot_be_written_none_is(run, here):
+    (here / "policies").write_text("no folder")
+    done = run("init", "people.ndjson")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be written" in done.stderr
+    assert not [path for path in (here / "schemas").rglob("*") if path.is_file()]
+
+
 def test_ctrl_c_leaves_nothing_behind(here):
     started = subprocess.Popen(
         [STREAMGUARD, "init", "-", "--name", "piped"],

@@ -104,6 +104,14 @@ def test_many_names_with_alike_values_are_a_map():
     assert properties(*people)["scores"] == {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
+def test_names_of_people_are_a_map():
+    schema = schema_of(
+        shape_of([{"scores": {"Anna Schmidt": 3, "Bo Li": 4.5}, "sizes": {"Front Wheel": 1, "note": "x"}}])
+    )
+    assert schema["properties"]["scores"] == {"type": "object", "additionalProperties": {"type": "number"}}
+    assert list(schema["properties"]["sizes"]["properties"]) == ["Front Wheel", "note"]
+
+
 def test_few_names_that_come_again_are_fields():
     events = [
         {"event": {name: {"at": 1}}} for name in ("click", "view", "buy", "share", "leave") for _ in range(20)

@@ -104,6 +104,61 @@ def test_conditions_on_values_that_are_gone_go():
     assert JsonForm(derived).passes({"kind": "sg1.e.x.y"})
 
 
+def test_what_is_dropped_is_required_nowhere():
+    schema = closed(a={"type": "string"}, b={"type": "string"}) | {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "required": ["a"],
+        "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+        "dependencies": {"b": ["a"]},
+    }
+    derived = JsonForm(changed(schema, a=GONE))
+    assert derived.passes({})
+    assert derived.passes({"b": "x"})
+
+
+def test_what_is_dropped_is_no_longer_asked_for_by_other_fields():
+    schema = closed(a={"type": "string"}, b={"type": "string"}) | {"dependentRequired": {"b": ["a"]}}
+    assert JsonForm(changed(schema, a=GONE)).passes({"b": "x"})
+
+
+def test_a_field_that_refers_to_a_changed_one_stays_as_it_is():
+    schema = closed(
+        a=closed(n={"type": "integer"}) | {"title": "A"},
+        b={"$ref": "#/properties/a"},
+        c={"$ref": "#/properties/b/properties/n"},
+    )
+    schema["properties"]["b"] = closed(n={"$ref": "#/properties/a/properties/n"})
+    derived = JsonForm(changed(schema, **{"a.n": TEXT}))
+    assert derived.passes({"a": {"n": "sg1"}, "b": {"n": 1}, "c": 2})
+    assert not derived.passes({"a": {"n": 1}})
+    assert not derived.passes({"a": {"n": "sg1"}, "b": {"n": "x"}})
+
+
+def test_fields_that_only_a_condition_declares_may_still_be_there():
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"enum": ["a", "b"]}},
+        "allOf": [
+            {
+                "if": {"properties": {"kind": {"const": "a"}}},
+                "then": {"properties": {"n": {"type": "integer"}}},
+            }
+        ],
+        "unevaluatedProperties": False,
+    }
+    assert JsonForm(schema).passes({"kind": "a", "n": 1})
+    assert JsonForm(changed(schema, kind=TEXT)).passes({"kind": "sg1", "n": 1})
+
+
+def test_what_an_older_draft_does_not_heed_narrows_nothing():
+    schema = closed(a={"$ref": "#/definitions/maybe", "type": "integer"}) | {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": {"maybe": {"type": ["integer", "null"]}},
+    }
+    assert JsonForm(schema).passes({"a": None})
+    assert JsonForm(changed(schema, a=TEXT)).passes({"a": None})
+
+
 def test_nothing_changes_where_transforms_keep_the_form():
     form = JsonForm(closed(n={"type": "string", "pattern": "^[0-9]+$"}))
     assert form.changed({parse_path("n"): Change(frozenset({"string"}), keeps=True)}) is form
@@ -137,6 +192,20 @@ SCALARS = [
 ]
 
 
+# What holds for every document of the test below, and judges what may be dropped or changed.
+BRANCHES = [
+    {},
+    {"anyOf": [{"required": ["a"]}, {"required": ["nothing"]}]},
+    {"oneOf": [{"required": ["a"]}, {"required": ["nothing"]}]},
+    {"allOf": [{"required": ["a", "inner"]}, {"properties": {"inner": {"required": ["b"]}}}]},
+    {"dependentRequired": {"many": ["a"]}},
+    {"dependentSchemas": {"many": {"required": ["a"]}}},
+    {"if": {"required": ["a"]}, "then": {"required": ["inner"]}, "else": False},
+    {"$schema": "http://json-schema.org/draft-07/schema#", "dependencies": {"many": ["a"]}},
+    {"not": {"required": ["nothing"]}, "minProperties": 4},
+]
+
+
 def values(schema):
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
@@ -159,14 +228,24 @@ def test_whatever_leaves_obeys_the_derived_schema(data):
         a=kinds["a"],
         inner=closed(b=kinds["b"]) | {"required": ["b"]},
         many={"type": "array", "items": {"anyOf": [closed(c=kinds["c"]), closed(d=kinds["d"])]}},
-    ) | {"required": ["a"]}
+        same={"$ref": "#/properties/a"},
+    ) | {"required": ["a"], **data.draw(st.sampled_from(BRANCHES))}
     rules = {path: data.draw(st.sampled_from(VERBS)) for path in ("a", "inner.b", "many[*].c", "many[*].d")}
     policy = Policy.model_validate(
-        {"name": "p", "version": "1", "topic": "t", "key": "drop", "fields": rules}
+        {
+            "name": "p",
+            "version": "1",
+            "topic": "t",
+            "key": "drop",
+            "fields": rules,
+            "keep": ["same"],
+            "inspect": {"skip": ["same"]},
+        }
     )
     keyring = Keyring.in_memory()
     document = {
         "a": data.draw(values(kinds["a"])),
+        "same": data.draw(values(kinds["a"])),
         "inner": {"b": data.draw(values(kinds["b"]))},
         "many": data.draw(
             st.lists(

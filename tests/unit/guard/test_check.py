@@ -378,6 +378,27 @@ def test_vault_fields_of_one_element_agree(load) -> None:
     assert found("{shape: same}", "{shape: uuid}") == ["vault_options"]
 
 
+def test_a_tagged_field_that_another_path_takes_in_has_two_treatments(load, tmp_path):
+    def found(policy: str) -> list[tuple[str, str]]:
+        names = {"type": "object", "additionalProperties": False}
+        inner = names | {
+            "properties": {"id": {"type": "string", "x-streamguard": "ID"}},
+            "patternProperties": {"^x-": {"type": "string", "x-streamguard": "PII"}},
+        }
+        (tmp_path / "s.json").write_text(json.dumps(names | {"properties": {"m": inner}}))
+        loaded = load("topic: orders\nkey: drop\nvalue: {schema: s.json}\n" + policy)
+        return [(problem.code, problem.message) for problem in check(loaded)]
+
+    tags = "tags: {PII: redact, ID: encrypt}\n"
+    said = "which the schema tags '{}', and '{}' decide about the same values"
+    assert found(tags) == [
+        ("overlap", f"'m.*', {said.format('PII', 'm.id')}"),
+        ("overlap", f"'m.id', {said.format('ID', 'm.*')}"),
+    ]
+    assert found(tags + "keep: [m.id]\n")[0] == ("overlap", f"'m.*', {said.format('PII', 'm.id')}")
+    assert found('fields: {"m.*": encrypt}\n') == []
+
+
 # -- policies side by side -------------------------------------------------------------------------------------------
 
 SMALL = "topic: {topic}\nkey: keep\nvalue: {{schema: s.json}}\nfields: {{customer: drop, items: drop, extra: drop, tags: drop}}\n"
