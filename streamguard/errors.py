@@ -63,6 +63,10 @@ class SchemaMissingError(StreamGuardError):
     """The Schema Registry has no schema of this id: the fault of the record that names it, and not of the moment."""
 
 
+class SchemaKindError(ConfigError):
+    """A registered schema is of another kind (Avro, Protobuf, JSON Schema, …) than what asks for it can read."""
+
+
 class KeyMissingError(StreamGuardError):
     """A key that a token names does not exist, or was destroyed. Final: waiting does not bring it back."""
 

@@ -43,6 +43,7 @@ FIELDS: dict[str, re.Pattern[str] | type] = {
     # what it is about, as named in the policy or the service file
     "policy": _NAME, "version": _NAME, "topic": _NAME, "group": _NAME, "slot": _NAME, "file": _PROSE,
     "element": _ELEMENT, "key_id": _NAME, "policies": _NAME, "command": _CODE, "provider": _CODE, "address": _NAME,
+    "schema": _NAME,
     # where in Kafka
     "partition": int, "offset": int, "partitions": int,
     # what happened: our own codes

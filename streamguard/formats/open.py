@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from streamguard.errors import ConfigError
+from streamguard.errors import ConfigError, SchemaKindError
 from streamguard.formats.base import Form
 from streamguard.formats.json import JsonForm
-from streamguard.formats.registry import Registered, Registry
+from streamguard.formats.registry import Kind, Registered, Registry
 from streamguard.formats.whole import BytesForm, TextForm
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import Value
+
+_KINDS: Final[Mapping[str, Kind]] = {"json": "JSON", "avro": "AVRO", "protobuf": "PROTOBUF"}
 
 
 def form_of(
@@ -36,8 +38,14 @@ def registered_form(
 ) -> Form:
     """The form of a registered schema, with what it refers to.
 
-    Raises ConfigError, SchemaMissingError, RegistryUnavailableError.
+    Raises SchemaKindError when it is of another format than the value, ConfigError when it cannot be used,
+    SchemaMissingError when one that it refers to is not there, and RegistryUnavailableError.
     """
+    if registered.kind != _KINDS[value.format]:
+        raise SchemaKindError(
+            f"The registered schema is of the kind {registered.kind}, and the policy's format is {value.format}.",
+            "Correct 'value.format', or what the producer registers.",
+        )
     read: Callable[[str], Any] = str if registered.kind == "PROTOBUF" else _parsed
     references = {name: read(text) for name, text in registry.references(registered).items()}
     return form_of(value, read(registered.text), references, message)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from uuid import UUID
 from weakref import finalize
 
-from streamguard.errors import ConfigError, RegistryUnavailableError, StreamGuardError
+from streamguard.errors import ConfigError, RegistryUnavailableError, SchemaKindError, StreamGuardError
 from streamguard.formats.registry import Kind, Reference, Registered
 from streamguard.policy.registry import RegistrySettings
 
@@ -38,6 +38,7 @@ _NO_SUBJECT: Final = frozenset(
     {40401, 40402}
 )  # Apicurio calls a subject that is not there a missing version, too
 _ABOUT_SCHEMAS: Final = (409, 422)
+_READ_ONLY: Final = 42205
 _BUSY: Final = (408, 429)
 _LONGEST: Final = 500
 
@@ -82,7 +83,15 @@ class Client:
     def register(self, subject: str, kind: Kind, text: str, references: tuple[Reference, ...]) -> Registered:
         """The schema as it is registered now."""
         schema = _schema(kind, text, references)
-        made = _ask(lambda: self._client.register_schema_full_response(subject, schema))
+
+        def register() -> Any:
+            return _ask(lambda: self._client.register_schema_full_response(subject, schema))
+
+        try:
+            made = register()
+        except _RefusedError:
+            # Apicurio refuses all but one of several processes that register the same at once. By now it is there.
+            made = register()
         return _registered(schema, schema_id=made.schema_id, guid=made.guid)
 
     def incompatible(
@@ -169,7 +178,7 @@ def _kind(name: str | None) -> Kind:
     for kind in get_args(Kind):
         if kind == name:
             return kind
-    raise ConfigError(
+    raise SchemaKindError(
         "The Schema Registry has a schema of a kind that StreamGuard does not read.",
         "It reads Avro, Protobuf and JSON Schema.",
     )
@@ -201,10 +210,10 @@ def _ask(request: Callable[[], Any], absent: frozenset[int] | None = frozenset()
 
 def _refusal(error: SchemaRegistryError) -> StreamGuardError:
     status = error.http_status_code
-    if status in (401, 403):
+    if status in (401, 403) or error.error_code == _READ_ONLY:
         return RegistryUnavailableError(
             "The Schema Registry does not let us in, or does not allow us to do this.",
-            "Check the credentials below 'registry', and what they may read and write.",
+            "Check the credentials below 'registry', what they may read and write, and the registry's mode.",
             lasts=True,
         )
     if status in _BUSY or status >= 500:

@@ -189,6 +189,6 @@ def _envelope(policy: Policy, keyring: Keyring, frame: Frame, keys: Keys | None)
         # They name the schemas of what came in.
         replaced=frozenset(
             ({framing.VALUE_HEADER} if policy.value.registry else set())
-            | ({framing.KEY_HEADER} if keys else set())
+            | ({framing.KEY_HEADER} if policy.key.verb != "keep" else set())
         ),
     )

@@ -99,9 +99,11 @@ class Envelope:
             batch.key_ids[KEY_PATH] = transform.key_id
         keys: list[bytes | None] = [None] * len(batch.keys)
         for row, key in zip(rows, protected, strict=True):
+            if key is None or row in batch.findings:
+                continue
             if isinstance(key, str):
                 keys[row] = self.keys.write(key)
-            elif key is not None and row not in batch.findings:
+            else:
                 batch.reject(row, KEY_TYPE)
         return keys
 

@@ -1,25 +1,29 @@
 """Records that name their own schema: each schema of the registry has its corridor, compiled when it is first met.
 
 A schema that the policy does not classify completely, one that is not in the registry, and one whose protected form
-would break the clean topic's readers have a finding in its place: their records are quarantined, and pass once the
-policy, or the registry, is mended.
+would break the clean topic's readers have a finding in its place: their records are quarantined. It is looked at again
+after half a minute, so records pass soon after the registry is mended, and at once when the policy is.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from streamguard import logs
+from streamguard.crypto.cache import Cache
 from streamguard.crypto.keyring import Keyring
-from streamguard.errors import ConfigError, SchemaMissingError
+from streamguard.errors import ConfigError, SchemaKindError, SchemaMissingError
 from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
 from streamguard.formats.open import registered_form
-from streamguard.formats.registry import Reference, Registered, Registry
+from streamguard.formats.registry import UNKNOWN_FOR, UNKNOWN_MOST, Reference, Registered, Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check_against
+from streamguard.guard.check.facts import as_clause
 from streamguard.guard.corridor import Corridor, out_form
 from streamguard.guard.frame import frame_of
 from streamguard.guard.keys import RegisteredKeys
@@ -29,7 +33,7 @@ from streamguard.policy.models import Policy, RegistryUse
 from streamguard.policy.problems import Problem, errors
 
 UNKNOWN: Final = Finding(
-    "decode.schema", "decode", "the registry has no schema of the id that the record names"
+    "decode.schema", "decode", "the registry does not have the record's schema, or one that it refers to"
 )
 OTHER: Final = Finding(
     "decode.schema", "decode", "the record's schema is of another format than the policy's"
@@ -43,7 +47,6 @@ INCOMPATIBLE: Final = Finding(
 MOST: Final = 1_000
 """Schemas whose corridors are kept; the next one lets all of them go."""
 
-_KINDS: Final = {"json": "JSON", "avro": "AVRO", "protobuf": "PROTOBUF"}
 _CODES: Final = {
     "unclassified": "schema.unclassified",
     "kept_shape": "schema.shape",
@@ -56,10 +59,25 @@ _HARMLESS: Final = frozenset({"unknown_path", "bad_step", "bad_rule", "subject",
 _log = logs.get(__name__)
 
 
-class RegisteredCorridors:
-    """The corridors of one policy, by the frames of its records."""
+class _RefusedError(Exception):
+    """A schema whose records cannot be guarded: what they become, and why in full."""
 
-    def __init__(self, loaded: LoadedPolicy, registry: Registry, keyring: Keyring) -> None:
+    def __init__(self, finding: Finding, why: ConfigError | None = None) -> None:
+        self.finding = finding
+        self.why = str(why or finding.message)
+
+
+class RegisteredCorridors:
+    """The corridors of one policy, by the frames of its records. `clock` is for tests."""
+
+    def __init__(
+        self,
+        loaded: LoadedPolicy,
+        registry: Registry,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         use = loaded.policy.value.registry
         self._use = use if use is not None else RegistryUse()
         self._loaded = loaded
@@ -67,7 +85,8 @@ class RegisteredCorridors:
         self._keyring = keyring
         self._message = loaded.policy.value.format == "protobuf"
         self._keys = registered_keys(loaded.policy, registry)
-        self._known: dict[framing.Frame, Corridor | Finding] = {}
+        self._known: dict[framing.Frame, Corridor] = {}
+        self._refused: Cache[framing.Frame, Finding] = Cache(UNKNOWN_FOR, UNKNOWN_MOST, clock)
 
     def sorted(self, batch: Batch) -> list[tuple[list[int], Corridor | Finding]]:
         """The live rows with a value, by corridor. Raises RegistryUnavailableError."""
@@ -91,39 +110,49 @@ class RegisteredCorridors:
         return frames
 
     def _corridor(self, frame: framing.Frame) -> Corridor | Finding:
-        known = self._known.get(frame)
+        known = self._known.get(frame) or self._refused.get(frame)
         if known is not None:
             return known
+        name = self._loaded.policy.name
         try:
-            registered = self._registry.schema(frame.schema)
+            corridor = self._compiled(frame)
         except SchemaMissingError:
-            return UNKNOWN  # it may be registered in a moment
+            self._refused.put(frame, UNKNOWN)
+            return UNKNOWN
+        except _RefusedError as refused:
+            code, why = refused.finding.code, refused.why
+            _log.warning("corridor.refused", policy=name, schema=str(frame.schema), code=code, message=why)
+            self._refused.put(frame, refused.finding)
+            return refused.finding
+        _log.info("corridor.compiled", policy=name, schema=str(frame.schema))
         if len(self._known) >= MOST:
             self._known.clear()
-        corridor = self._known[frame] = self._compiled(registered, frame)
-        if isinstance(corridor, Finding):
-            _log.warning("corridor.refused", policy=self._loaded.policy.name, code=corridor.code)
-        else:
-            _log.info("corridor.compiled", policy=self._loaded.policy.name)
+        self._known[frame] = corridor
         return corridor
 
-    def _compiled(self, registered: Registered, frame: framing.Frame) -> Corridor | Finding:
+    def _compiled(self, frame: framing.Frame) -> Corridor:
+        """The corridor of a schema. Raises _RefusedError, SchemaMissingError, RegistryUnavailableError."""
         policy = self._loaded.policy
-        if registered.kind != _KINDS[policy.value.format]:
-            return OTHER
         try:
+            registered = self._registry.schema(frame.schema)
             form = registered_form(policy.value, self._registry, registered, frame.message)
             if problems := refusals(self._loaded, form):
-                return Finding(_CODES.get(problems[0].code, "schema.refused"), "decode", problems[0].message)
+                code = _CODES.get(problems[0].code, "schema.refused")
+                raise _RefusedError(Finding(code, "decode", problems[0].message))
             out = out_form(policy, form, self._keyring)
-        except (ConfigError, SchemaMissingError):
-            return BROKEN
+        except SchemaKindError as error:
+            raise _RefusedError(OTHER, error) from None
+        except ConfigError as error:
+            raise _RefusedError(BROKEN, error) from None
         try:
             published = self._registry.register(*clean_schema(self._loaded, registered, form, out))
-        except ConfigError:
-            return INCOMPATIBLE
-        frame_out = frame_of(published, self._use.framing, framing.VALUE_HEADER, out.index)
-        return Corridor(policy, form, self._keyring, out, frame_out, self._keys)
+            frame_out = frame_of(published, self._use.framing, framing.VALUE_HEADER, out.index)
+        except ConfigError as error:
+            raise _RefusedError(INCOMPATIBLE, error) from None
+        try:
+            return Corridor(policy, form, self._keyring, out, frame_out, self._keys)
+        except ConfigError as error:
+            raise _RefusedError(Finding("schema.refused", "decode", as_clause(error.message))) from None
 
 
 def registered_keys(policy: Policy, registry: Registry | None) -> RegisteredKeys | None:

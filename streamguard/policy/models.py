@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -152,6 +152,16 @@ class Value(Model):
     ] = Field(default=None, description="Values name their schema in the service's Schema Registry.")
     max_depth: int = Field(default=64, ge=1, le=200, description="Nesting that a document may have.")
     max_bytes: int = Field(default=16_777_216, ge=1, description="Size that a value may have.")
+
+    @model_validator(mode="after")
+    def _of_a_format_with_schemas(self) -> Self:
+        if self.registry is not None and self.format in ("text", "bytes"):
+            raise refused(
+                f"is for values that have a schema, and {self.format} has none",
+                at=("registry",),
+                suggestion="leave it out, or name their format: json, avro or protobuf",
+            )
+        return self
 
 
 class Truncate(Model):

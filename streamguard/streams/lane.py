@@ -213,7 +213,7 @@ class Lane:
             if self._is_due():
                 self._commit()
         except UnavailableError as away:
-            self._set_back(away.reason, starved=True)
+            self._set_back(away.reason, away=away)
         except Undone as undone:
             self._set_back(undone.code)
         except KafkaException as problem:
@@ -228,7 +228,7 @@ class Lane:
         except Empty:
             pass
 
-    def _settle(self, state: State, reason: str = "") -> None:
+    def _settle(self, state: State, reason: str = "", error: StreamGuardError | None = None) -> None:
         if (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason
@@ -241,14 +241,14 @@ class Lane:
             version=self.policy.version,
             slot=self.slot.name,
             reason=reason or None,
-            error=self.error,
+            error=error,
         )
         if self._on_change is not None:
             self._on_change(self)
 
     def _fail(self, error: StreamGuardError) -> None:
         self.error = error
-        self._settle("failed", error.code if isinstance(error, KafkaTrouble) else "")
+        self._settle("failed", error.code if isinstance(error, KafkaTrouble) else "", error)
 
     # -- Opening and closing -----------------------------------------------------------------------------------------
 
@@ -535,10 +535,12 @@ class Lane:
 
     # -- When something goes wrong -----------------------------------------------------------------------------------
 
-    def _set_back(self, reason: str, hold: float | None = None, *, starved: bool = False) -> None:
+    def _set_back(
+        self, reason: str, hold: float | None = None, *, away: UnavailableError | None = None
+    ) -> None:
         """Undo what is open and go back to what is committed. Stands still for `hold` seconds.
 
-        By default a first set-back is tried again at once, and each further one later. `starved` when keys or schemas
+        By default a first set-back is tried again at once, and each further one later. `away` when keys or schemas
         could not be had.
         """
         tally, refusal = self._tally, None
@@ -560,10 +562,10 @@ class Lane:
             hold = min(0.1 * 2**self._setbacks, _LONGEST_HOLD) if self._setbacks else 0.0
             self._setbacks += 1
         self._held_until = time.monotonic() + hold
-        self._starved = starved
+        self._starved = away is not None
         if hold:
             self._consumer.pause(self._consumer.assignment())
-            self._settle("paused", reason)
+            self._settle("paused", reason, away)
 
     def _stand_still(self) -> None:
         """Go on polling, so that the group knows that we live; whatever comes is read again later."""

@@ -25,7 +25,7 @@ from streamguard.guard.check import check_all
 from streamguard.guard.check.service import service_problems
 from streamguard.guard.guard import Guard
 from streamguard.guard.registered import RegisteredCorridors, registered_keys
-from streamguard.metrics import observe_kms
+from streamguard.metrics import observe_kms, observe_registry
 from streamguard.policy import service as service_file
 from streamguard.policy.loader import LoadedPolicy, load_policy
 from streamguard.policy.problems import Problem, ProblemsError, errors
@@ -145,7 +145,7 @@ def prepare(loaded: LoadedService, slot: Slot, *, has_lanes: bool = True) -> Pre
     policies = read_policies(service)
     _check_service(loaded, policies)
     keyring = open_keyring(service.keys, service.store.url.get_secret_value(), observe=observe_kms)
-    registry = open_registry(service.registry) if service.registry else None
+    registry = open_registry(service.registry, observe_registry) if service.registry else None
     guards = compile_guards(policies, keyring, registry)
     if has_lanes:
         _try_keys(policies, keyring)

@@ -470,14 +470,15 @@ def test_five_hundred_fields(kafka: str, registry_url: str, tmp_path: Path, form
 
 
 class Failing(BaseHTTPRequestHandler):
-    """Answers 500 to everything while `failing` is set, and otherwise as the registry behind it does."""
+    """Answers `status` to everything while `failing` is set, and otherwise as the registry behind it does."""
 
     behind: str
     failing: Event
+    status = 500
 
     def _answer(self) -> None:
         if self.failing.is_set():
-            self.send_error(500)
+            self.send_error(self.status)
             return
         length = int(self.headers.get("Content-Length") or 0)
         headers = {"Content-Type": self.headers.get("Content-Type", "application/json")}
@@ -518,6 +519,45 @@ def test_a_registry_that_answers_500_pauses_the_lane_and_nothing_is_lost(
             until(lambda: lane.state == "running")
         assert read(kafka, stage.site.violations) == []
         server.shutdown()
+
+
+def test_a_slice_of_which_half_is_known_waits_as_a_whole(
+    kafka: str, registry_url: str, tmp_path: Path, caplog
+):
+    """Nothing of it leaves before all of it can, and then in order and once; the log says what is the matter."""
+    failing = Event()
+    handler = type("Handler", (Failing,), {"behind": registry_url, "failing": failing, "status": 401})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    later = JSON | {"properties": {**JSON["properties"], "mail": {"type": "string", "x-streamguard": "PII"}}}
+    with (
+        closing(server.socket),
+        staged(kafka, f"http://127.0.0.1:{server.server_port}", tmp_path, "json") as stage,
+    ):
+        first = json_schema(stage)
+        early = first(person(0))
+        stage.client.set_compatibility(f"{stage.site.source}-value", "NONE")
+        second = json_schema(stage, later)
+        records = [(first if n % 2 else second)(person(n)) for n in range(1, 40)]
+        stage.send(early)
+        with at_work(stage.lane()) as lane:
+            assert len(stage.clean(1)) == 1
+            failing.set()
+            stage.send(*records, (b"no frame", []))
+            until(lambda: (lane.state, lane.reason) == ("paused", "registry_unavailable"))
+            assert len(read(kafka, stage.site.clean)) == 1
+            assert read(kafka, stage.site.violations) == []
+            failing.clear()
+            messages = stage.clean(40)
+            until(lambda: stage.site.committed(1) == [41])
+            until(lambda: lane.state == "running")
+        assert [json.loads((message.value() or b"")[5:])["n"] for message in messages] == list(range(40))
+        assert [found["source"]["offset"] for found in stage.violations(1)] == [40]
+        server.shutdown()
+    paused = [vars(record)["streamguard_fields"] for record in caplog.records if record.msg == "lane.paused"]
+    assert paused
+    assert "does not let us in" in paused[0]["message"]
+    assert "credentials" in paused[0]["remedy"]
 
 
 @pytest.mark.parametrize("form", ["avro", "protobuf"])

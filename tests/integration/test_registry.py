@@ -10,6 +10,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from operator import attrgetter
 from pathlib import Path
@@ -199,6 +200,24 @@ def test_what_cannot_follow_the_latest_version(registry: Registry, confluent: Sc
     assert registry.latest(subject).text == CUSTOMER
 
 
+def test_several_processes_register_the_same_at_once(registry_url: str):
+    """Each of them gets its id, for a first version and for a later one; Apicurio refuses all but one at first."""
+    versions = [avro("Customer", *((f"f{n}", "int") for n in range(count))) for count in range(1, 4)]
+    for _ in range(4):
+        subject = unique("subject")
+        registries = [open_registry(RegistrySettings(url=registry_url)) for _ in range(6)]
+        together = threading.Barrier(len(registries))
+
+        def register(each: Registry, text: str, subject=subject, together=together) -> int | None:
+            together.wait()
+            return each.register(subject, "AVRO", text).id
+
+        for text in versions:
+            with ThreadPoolExecutor(len(registries)) as pool:
+                ids = set(pool.map(register, registries, [text] * len(registries)))
+            assert len(ids) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "references"),
     [
@@ -378,6 +397,16 @@ def test_credentials_that_are_refused_are_for_a_person(caplog, status: int, way:
     assert SECRET not in shown
     assert failure.value.remedy
     assert failure.value.__cause__ is None
+
+
+def test_a_registry_that_is_read_only_is_for_a_person():
+    """Confluent's answers as if something were wrong with the schema."""
+    refusal = {"error_code": 42205, "message": "Subject orders-value is in read-only mode"}
+    with Answers(lambda *_: (422, refusal)) as server:
+        registry = open_registry(RegistrySettings(url=server.url))
+        with pytest.raises(RegistryUnavailableError, check=LASTS, match="does not allow us") as failure:
+            registry.register("orders-value", "AVRO", CUSTOMER)
+    assert "mode" in failure.value.remedy
 
 
 def oauth(url: str) -> OAuth:

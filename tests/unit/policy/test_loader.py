@@ -316,6 +316,13 @@ def test_a_bad_schema(policy, tmp_path: Path, content: bytes, message: str) -> N
             "",
         ),
         (
+            MINIMAL + "value: {format: text, registry: true}\n",
+            3,
+            "wrong_value",
+            "'registry' is for values that have a schema, and text has none",
+            "leave it out, or name their format: json, avro or protobuf",
+        ),
+        (
             MINIMAL + "version: 1.10\n",
             3,
             "wrong_type",
