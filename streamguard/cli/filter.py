@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from select import select
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -27,6 +28,8 @@ _STDIN: Final = Path("-")
 # What shells expect of a program that SIGINT or SIGPIPE ended.
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141
+
+_LISTEN_EVERY: Final = 0.2  # seconds
 
 
 @app.command("filter")
@@ -141,6 +144,10 @@ class _Run:
             self._on_progress()
 
     def _read(self, most: int) -> bytes:
+        # Python notices Ctrl-C between two steps of its own. One that comes right before a read that waits would be
+        # heard when input comes: perhaps never.
+        while not select([self._source], [], [], _LISTEN_EVERY)[0]:
+            pass
         data = os.read(self._source, most)
         self._read_bytes += len(data)
         return data
