@@ -11,7 +11,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 class Batch:
-    """Up to 512 records of one topic: what came in, the documents they decode to, and what goes out.
+    """Up to 256 records of one topic: what came in, the documents they decode to, and what goes out.
 
     Every column has one entry per row. A row is *live* until a stage rejects it; `live` is refreshed between stages,
     so that everything one stage finds is listed. Tombstones (null values) have no document: they stand in
