@@ -146,7 +146,10 @@ class Form(ABC):
         return self.lift(Path(()))
 
     def plain(self, document: Any) -> Any:
-        """A document as plain data, as people write it in JSON. Raises ValueError for a value that has no such form."""
+        """A document as plain data, as people write it in JSON.
+
+        Raises ValueError for a value that has no such form, and ConfigError where the schema leaves open which it has.
+        """
         return document if self._whole is None else self._whole([document])[0]
 
     @abstractmethod

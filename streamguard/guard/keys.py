@@ -92,7 +92,7 @@ class RegisteredKeys:
     def _read(self, batch: Batch, row: int, frame: framing.Frame | Fault, payload: bytes) -> Any:
         form = None if isinstance(frame, Fault) else self._form(frame)
         if form is not None:
-            failures: tuple[type[Exception], ...] = (*form.failures, ValueError)
+            failures: tuple[type[Exception], ...] = (*form.failures, ValueError, ConfigError)
             try:
                 key = form.decode(payload)
                 if form.passes(key):

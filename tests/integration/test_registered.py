@@ -251,6 +251,16 @@ def test_a_key_of_another_kind_of_schema_is_not_misread(tmp_path: Path):
         assert len([path for path, _ in server.requests if path == "/schemas/ids/8"]) == 1
 
 
+def test_a_key_that_could_be_either_of_two_things(tmp_path: Path):
+    """A number of days or one of milliseconds: neither can be read as what it is."""
+    members = [{"type": "int", "logicalType": "date"}, {"type": "long", "logicalType": "timestamp-millis"}]
+    either = 200, {"schema": json.dumps(members), "schemaType": "AVRO"}
+    answers = {"/schemas/ids/7": schema(), "/schemas/ids/8": either}
+    with at(tmp_path, answers, policy=KEYS.replace("{form}", "avro")) as (people, _):
+        keys: list[bytes | None] = [prefix(8) + b"\x00\x02"]
+        assert people.codes(prefix(7) + PLAIN, keys=keys) == ["decode.key"]
+
+
 def test_a_key_that_became_text_does_not_go_on_naming_a_schema(tmp_path: Path):
     policy = POLICY.replace("key: keep", "key: tokenize") + "headers: keep\n"
     with at(tmp_path, {"/schemas/ids/7": schema()}, policy=policy) as (people, _):
