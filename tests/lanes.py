@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -85,14 +85,23 @@ class Site:
             yield lane
 
     def send(self, values: Sequence[bytes | None], *, partitions: int = 1, **more: Any) -> None:
-        """Produce values in turn over the partitions; key ``k<number>`` unless given."""
+        """Produce values in turn over the partitions; key ``k<number>`` unless given.
+
+        What the broker refuses is sent again for a while: it applies new settings of a topic a moment later.
+        """
         producer = Producer({"bootstrap.servers": self.kafka})
-        for number, value in enumerate(values):
-            fields = {"key": f"k{number}", "partition": number % partitions, **more}
-            producer.produce(self.source, value, **fields)
-            if number % 10_000 == 9_999:
-                producer.flush(30)
-        assert producer.flush(30) == 0
+        waiting = list(enumerate(values))
+        deadline = time.monotonic() + 20
+        while waiting:
+            refused: list[tuple[int, bytes | None]] = []
+            for number, value in waiting:
+                fields = {"key": f"k{number}", "partition": number % partitions, **more}
+                producer.produce(self.source, value, on_delivery=_keep((number, value), refused), **fields)
+                if number % 10_000 == 9_999:
+                    producer.flush(30)
+            assert producer.flush(30) == 0
+            assert not refused or time.monotonic() < deadline, "the source does not take these records"
+            waiting = refused
 
     def committed(self, partitions: int) -> list[int]:
         """The group's offsets; negative where there is none, or none to be had now."""
@@ -104,6 +113,10 @@ class Site:
             return [-1] * partitions
         finally:
             consumer.close()
+
+
+def _keep(sent: Any, refused: list[Any]) -> Callable[[KafkaError | None, Message], None]:
+    return lambda error, _: refused.append(sent) if error is not None else None
 
 
 @contextmanager
@@ -144,6 +157,15 @@ def configure(kafka: str, topic: str, **config: str) -> None:
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     admin.incremental_alter_configs([resource])[resource].result(timeout=30)
+    wanted = {entry.name: entry.value for entry in entries}
+
+    def known() -> bool:
+        asked = ConfigResource(ResourceType.TOPIC, topic)
+        found = admin.describe_configs([asked])[asked].result(timeout=30)
+        return {name: found[name].value for name in wanted} == wanted
+
+    until(known, what="the broker knows the settings")
+    time.sleep(0.2)  # it applies them right after, and nothing tells when
 
 
 def read(kafka: str, topic: str, *, at_least: int = 0, within: float = 30.0) -> list[Message]:
