@@ -15,8 +15,9 @@ import orjson
 
 from benchmarks import processes
 from benchmarks.broker import Broker, Progress
+from benchmarks.formats import SCHEMAS, Format
 from benchmarks.processes import Program
-from benchmarks.records import POLICY, SCHEMA
+from benchmarks.records import POLICY
 from streamguard.policy.document import read_document
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -45,6 +46,10 @@ class Contender(Protocol):
     def name(self) -> str:
         """As it is called in the results."""
 
+    @property
+    def format(self) -> Format:
+        """What the records that it is given are written in."""
+
     def between(self, broker: Broker, source: str, folder: Path) -> AbstractContextManager[Running]:
         """Run it on `source`; its logs and files go to `folder`."""
 
@@ -59,6 +64,7 @@ class Peer:
     guard: bool = False
     python: Path = PEERS_PYTHON
     commit_ms: int = FRAMEWORK_COMMIT_MS
+    format: Format = "json"
 
     @contextmanager
     def between(self, broker: Broker, source: str, folder: Path) -> Iterator[Running]:
@@ -89,6 +95,7 @@ class StreamGuard:
     name: str
     delivery: str = "exactly_once"
     commit_ms: int = COMMIT_MS
+    format: Format = "json"
 
     @contextmanager
     def between(self, broker: Broker, source: str, folder: Path) -> Iterator[Running]:
@@ -121,7 +128,7 @@ class StreamGuard:
             "name": name,
             "topic": source,
             "outputs": {"clean": clean, "violations": violations},
-            "value": {"format": "json", "schema": str(SCHEMA)},
+            "value": {"format": self.format, "schema": str(SCHEMAS[self.format])},
             "delivery": self.delivery,
             "commit_interval_ms": self.commit_ms,
         }

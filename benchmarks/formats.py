@@ -6,26 +6,53 @@ import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from benchmarks.guards import reference_guard
+from benchmarks.records import SCHEMA
 from streamguard.guard.guard import Guard
 from streamguard.policy.models import Value
 
-_SCHEMAS: Final = Path(__file__).parent.parent / "schemas"
+_SCHEMAS: Final = Path(__file__).resolve().parent.parent / "schemas"
 _EPOCH: Final = date(1970, 1, 1)
+
+Format = Literal["json", "avro", "protobuf"]
+SCHEMAS: Final[dict[Format, Path]] = {
+    "json": SCHEMA,
+    "avro": _SCHEMAS / "order.avsc",
+    "protobuf": _SCHEMAS / "order.proto",
+}
+"""The schema of the orders in each format."""
 
 
 def guarded(values: list[bytes]) -> dict[str, tuple[Guard, list[bytes]]]:
-    """For each format, the guard and the same orders written in it."""
-    avro = reference_guard(Value(format="avro"), json.loads((_SCHEMAS / "order.avsc").read_text()))
-    protobuf = reference_guard(Value(format="protobuf"), (_SCHEMAS / "order.proto").read_text())
+    """For each other format, the guard and the same orders written in it."""
+    avro, protobuf = _avro(), _protobuf()
     return {
         "guard in Avro": (avro, _written(avro, values, _as_avro)),
-        "guard in Protobuf": (protobuf, _written(protobuf, values, lambda order: order)),
+        "guard in Protobuf": (protobuf, _written(protobuf, values, _as_it_is)),
     }
+
+
+def written(values: list[bytes], format_: Format) -> list[bytes]:
+    """Orders in a format."""
+    if format_ == "avro":
+        return _written(_avro(), values, _as_avro)
+    return _written(_protobuf(), values, _as_it_is) if format_ == "protobuf" else values
+
+
+def _avro() -> Guard:
+    return reference_guard(Value(format="avro"), json.loads(SCHEMAS["avro"].read_text()))
+
+
+def _protobuf() -> Guard:
+    return reference_guard(Value(format="protobuf"), SCHEMAS["protobuf"].read_text())
+
+
+def _as_it_is(order: dict[str, Any]) -> dict[str, Any]:
+    return order
 
 
 def _written(guard: Guard, values: list[bytes], translate: Callable[[Any], Any]) -> list[bytes]:

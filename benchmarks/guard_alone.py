@@ -79,7 +79,6 @@ def measure(*, rounds: int, records: int) -> dict[str, Any]:
     return {
         "total": total,
         "over_loads": {name: total[name].over(total["orjson.loads"]) for name in guards},
-        "over_json": {name: total[name].over(total["guard"]) for name in contenders if name not in guards},
         "stages": columns(stages),
         "transforms": columns(transforms),
     }
