@@ -56,8 +56,8 @@ from streamguard.streams.client import (
 from streamguard.streams.delivery import AtLeastOnce, Delivery, ExactlyOnce, Undone
 from streamguard.streams.flood import Flood
 from streamguard.streams.positions import pin_new_partition, pin_start
+from streamguard.streams.refused import Search
 from streamguard.streams.rivals import Rivals
-from streamguard.streams.search import Search
 from streamguard.streams.tally import Tally
 from streamguard.streams.topics import Cluster, TopicSettings
 

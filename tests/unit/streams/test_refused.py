@@ -1,7 +1,7 @@
 """Finding the record that a broker refused."""
 
 from streamguard.guard.batch import Batch
-from streamguard.streams.search import Search
+from streamguard.streams.refused import Search
 
 
 def slice_of(offsets):
