@@ -68,13 +68,17 @@ class _RefusedError(Exception):
 
 
 class RegisteredCorridors:
-    """The corridors of one policy, by the frames of its records. `clock` is for tests."""
+    """The corridors of one policy, by the frames of its records.
+
+    `keys` reads and writes keys that are more than text (`registered_keys`). `clock` is for tests.
+    """
 
     def __init__(
         self,
         loaded: LoadedPolicy,
         registry: Registry,
         keyring: Keyring,
+        keys: RegisteredKeys | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,7 +88,7 @@ class RegisteredCorridors:
         self._registry = registry
         self._keyring = keyring
         self._message = loaded.policy.value.format == "protobuf"
-        self._keys = registered_keys(loaded.policy, registry)
+        self._keys = keys
         self._known: dict[framing.Frame, Corridor] = {}
         self._refused: Cache[framing.Frame, Finding] = Cache(UNKNOWN_FOR, UNKNOWN_MOST, clock)
 

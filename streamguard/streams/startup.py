@@ -105,6 +105,7 @@ def compile_guards(
 
 def _guard(loaded: LoadedPolicy, keyring: Keyring, registry: Registry | None) -> Guard:
     policy, corridors = loaded.policy, None
+    keys = registered_keys(policy, registry)
     if policy.value.registry is not None or policy.key_format != "text":
         if registry is None:
             raise ConfigError(
@@ -112,8 +113,8 @@ def _guard(loaded: LoadedPolicy, keyring: Keyring, registry: Registry | None) ->
                 "Add 'registry: {url: …}'.",
             )
         if policy.value.registry is not None:
-            corridors = RegisteredCorridors(loaded, registry, keyring)
-    return Guard(policy, loaded.schema, keyring, corridors, registered_keys(policy, registry))
+            corridors = RegisteredCorridors(loaded, registry, keyring, keys)
+    return Guard(policy, loaded.schema, keyring, corridors, keys)
 
 
 def slot_of(

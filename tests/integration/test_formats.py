@@ -122,8 +122,8 @@ class Stage:
         file = self.folder / "people.yaml"
         file.write_text(self.policy.format(topic=self.site.source, format=self.format, framing=self.framing))
         loaded = load_policy(file)
-        corridors = RegisteredCorridors(loaded, self.registry, self.keyring)
         keys = registered_keys(loaded.policy, self.registry)
+        corridors = RegisteredCorridors(loaded, self.registry, self.keyring, keys)
         guard = Guard(loaded.policy, loaded.schema, self.keyring, corridors, keys)
         return Lane(self.site.make_service(), guard, Slot("0", permanent=False))
 

@@ -66,10 +66,10 @@ class People:
         self.registry: Registry = open_registry(RegistrySettings(url=url))
         self.registry._unknown._clock = self.clock
         keyring, policy_ = Keyring.in_memory(), self.loaded.policy
-        corridors = RegisteredCorridors(self.loaded, self.registry, keyring, clock=self.clock)
         keys = None
         if policy_.key_format != "text":
-            keys = corridors._keys = RegisteredKeys(policy_, self.registry, clock=self.clock)
+            keys = RegisteredKeys(policy_, self.registry, clock=self.clock)
+        corridors = RegisteredCorridors(self.loaded, self.registry, keyring, keys, clock=self.clock)
         self.guard = Guard(policy_, self.loaded.schema, keyring, corridors, keys)
 
     def guarded(self, *values: bytes | None, **columns: Any) -> Batch:
