@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,34 +28,19 @@ SCHEMAS: Final[dict[Format, Path]] = {
 
 def guarded(values: list[bytes]) -> dict[str, tuple[Guard, list[bytes]]]:
     """For each other format, the guard and the same orders written in it."""
-    avro, protobuf = _avro(), _protobuf()
-    return {
-        "guard in Avro": (avro, _written(avro, values, _as_avro)),
-        "guard in Protobuf": (protobuf, _written(protobuf, values, _as_it_is)),
-    }
+    return {"guard in Avro": _in(values, "avro"), "guard in Protobuf": _in(values, "protobuf")}
 
 
 def written(values: list[bytes], format_: Format) -> list[bytes]:
     """Orders in a format."""
-    if format_ == "avro":
-        return _written(_avro(), values, _as_avro)
-    return _written(_protobuf(), values, _as_it_is) if format_ == "protobuf" else values
+    return values if format_ == "json" else _in(values, format_)[1]
 
 
-def _avro() -> Guard:
-    return reference_guard(Value(format="avro"), json.loads(SCHEMAS["avro"].read_text()))
-
-
-def _protobuf() -> Guard:
-    return reference_guard(Value(format="protobuf"), SCHEMAS["protobuf"].read_text())
-
-
-def _as_it_is(order: dict[str, Any]) -> dict[str, Any]:
-    return order
-
-
-def _written(guard: Guard, values: list[bytes], translate: Callable[[Any], Any]) -> list[bytes]:
-    return [guard.form.encode(translate(orjson.loads(value))) for value in values]
+def _in(values: list[bytes], format_: Format) -> tuple[Guard, list[bytes]]:
+    is_avro, text = format_ == "avro", SCHEMAS[format_].read_text()
+    guard = reference_guard(Value(format=format_), json.loads(text) if is_avro else text)
+    orders = map(orjson.loads, values)
+    return guard, list(map(guard.form.encode, map(_as_avro, orders) if is_avro else orders))
 
 
 def _as_avro(order: dict[str, Any]) -> dict[str, Any]:

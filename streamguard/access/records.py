@@ -57,8 +57,7 @@ def reversible_fields(
     loaded: LoadedPolicy, keyring: Keyring, form: Form | None = None
 ) -> dict[str, Transform[Any]]:
     """The fields of a policy whose values can be had back, by path. `form` is the source's, if not as in its file."""
-    leaves = (form or declared_form(loaded)).leaves
-    transforms = transforms_of(loaded.policy, leaves, keyring)
+    transforms = transforms_of(loaded.policy, form or declared_form(loaded), keyring)
     return {str(path): transform for path, transform in transforms.items() if transform.reversible}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -24,7 +23,7 @@ from streamguard.guard.protect import Protect
 from streamguard.guard.quality import Quality
 from streamguard.guard.validate import Validate
 from streamguard.policy.models import Policy
-from streamguard.policy.paths import Path, Places, parse_path
+from streamguard.policy.paths import Path, parse_path
 from streamguard.transforms.base import KEY_PATH, Transform
 
 # Formats whose grammar leaves room for nothing else. Who keeps an address that the schema calls an address has decided;
@@ -87,7 +86,7 @@ class Bare:
 
 def out_form(policy: Policy, form: Form, keyring: Keyring) -> Form:
     """The form of what leaves. Raises ConfigError where that cannot be described."""
-    protected = transforms_of(policy, form.leaves, keyring)
+    protected = transforms_of(policy, form, keyring)
     return form.changed(
         {path: change_of(transform) for path, transform in protected.items() if _has(form, path)}
     )
@@ -99,12 +98,11 @@ def change_of(transform: Transform[Any]) -> Change:
     return Change(gives - {"null"}, nulls="null" in gives, keeps=transform.keeps_form)
 
 
-def transforms_of(policy: Policy, leaves: Sequence[Leaf], keyring: Keyring) -> dict[Path, Transform[Any]]:
+def transforms_of(policy: Policy, form: Form, keyring: Keyring) -> dict[Path, Transform[Any]]:
     """The transform of each field that has one."""
-    places = Places((leaf.path, leaf) for leaf in leaves)
     return {
-        path: build(policy, treatment.rule, treatment.text, keyring, leaf_at(places, path))
-        for path, treatment in treatments(policy, leaves).items()
+        path: build(policy, treatment.rule, treatment.text, keyring, leaf_at(form.places, path))
+        for path, treatment in treatments(policy, form.leaves).items()
     }
 
 
@@ -131,7 +129,7 @@ def _compile(
         stages.append(Declared(fields, kept, policy.undeclared))
     if policy.quality:
         stages.append(Quality(policy.quality))
-    stages.append(Protect(transforms_of(policy, leaves, keyring), form, out))
+    stages.append(Protect(transforms_of(policy, form, keyring), form, out))
     if policy.inspect.enabled:
         stages.append(
             Inspect(

@@ -297,7 +297,7 @@ def test_what_goes_in_can_be_had_back_and_the_rest_is_as_it_was(  # noqa: PLR091
         else:
             headers = [(framing.VALUE_HEADER, framing.header(registered.id, form.index))]
     out = out_form(policy, form, keyring)
-    transforms = transforms_of(policy, form.leaves, keyring)
+    transforms = transforms_of(policy, form, keyring)
 
     @given(documents(kind))
     @settings(max_examples=20, suppress_health_check=list(HealthCheck))
