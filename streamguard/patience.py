@@ -59,10 +59,16 @@ class Patience:
         """
         end = self._clock() + self._within
         pause = _FIRST_PAUSE
+        said = self._away(
+            f"{self._service} did not answer within {self._within:g} seconds.", "See that it works."
+        )
         while True:
             try:
                 return self._try(operation, request, end - self._clock())
+            except TimeoutError:
+                raise said from None
             except UnavailableError as error:
+                said = error  # which tells more than that it then fell silent
                 wait = random.uniform(0.0, pause)  # noqa: S311 - spreads requests, guards nothing
                 if error.lasts or self._clock() + wait >= end:
                     raise
@@ -78,11 +84,17 @@ class Patience:
         except UnavailableError as error:
             outcome = "refused" if error.lasts else "unavailable"
             raise
+        except TimeoutError:
+            outcome = "unavailable"
+            raise
         finally:
             self._observe(operation, outcome, self._clock() - started)
 
     def _answer(self, request: Callable[[], T], seconds: float) -> T:
-        """What the request gives within so many seconds; its thread is a daemon, which no end of the process awaits."""
+        """What the request gives; its thread is a daemon, which no end of the process awaits.
+
+        Raises TimeoutError after so many seconds, and nothing else but errors of ours.
+        """
         if not self._unanswered.acquire(blocking=False):
             raise self._away(
                 f"{self._service} has left many requests without an answer.", "See that it works."
@@ -100,9 +112,4 @@ class Patience:
                 self._unanswered.release()
 
         threading.Thread(target=run, name=f"asks {self._service.lower()}", daemon=True).start()
-        try:
-            return future.result(timeout=seconds)
-        except TimeoutError:
-            raise self._away(
-                f"{self._service} did not answer within {self._within:g} seconds.", "See that it works."
-            ) from None
+        return future.result(timeout=seconds)

@@ -19,6 +19,7 @@ from streamguard.policy.service import Service
 from streamguard.streams.client import Slot
 from streamguard.streams.lane import Lane
 from streamguard.streams.topics import Cluster, preflight
+from tests.waiting import until
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -233,11 +234,3 @@ def assert_exactly_once(
     found = sources(clean) + sources(violations)
     assert len(found) == len(set(found))
     assert set(found) == expected
-
-
-def until(condition: Callable[[], Any], *, within: float = 30.0, what: str = "the condition") -> None:
-    """Wait for something that will come true soon."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {within:.0f} s in vain: {what}"
-        time.sleep(0.02)

@@ -22,7 +22,8 @@ from streamguard.crypto.aead import open_original, open_token
 from tests.audit import Audit, audit
 from tests.load import CLEAN_MAX_MESSAGE_BYTES, SCHEMA, Load, Writer, policy_text
 from tests.servers import unique
-from tests.service import Folder, Running, is_alive, send, until
+from tests.service import Folder, Running, is_alive, send
+from tests.waiting import until
 
 PARTITIONS = 6
 SESSION_TIMEOUT_MS = 6_000  # the shortest that brokers allow by default

@@ -6,10 +6,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.setup import open_keyring
 from streamguard.policy.loader import load_policy
 from streamguard.policy.service import load_service
+from tests.waiting import until
 
 STREAMGUARD = Path(sys.executable).with_name("streamguard")
 _LISTENING = re.compile(r"web\.listening\b.*?\bport\W+(\d+)")
@@ -255,19 +255,6 @@ def is_alive(pid: int) -> bool:
 def send(pid: int, number: signal.Signals) -> None:
     """A signal, to a process of ours."""
     os.kill(pid, number)
-
-
-def until(
-    condition: Callable[[], Any], *, within: float = 30.0, what: str | Callable[[], str] = "the condition"
-) -> None:
-    """Wait for something that will come true soon. A `what` that is called tells how things stand at the end."""
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(
-                f"waited {within:.0f} s in vain: {what if isinstance(what, str) else what()}"
-            )
-        time.sleep(0.02)
 
 
 def _command(pid: int) -> bytes:

@@ -87,7 +87,7 @@ class Registry:
     ) -> None:
         self._client = client
         self._call = Patience(
-            "The Schema Registry", within, RegistryUnavailableError, _failed, observe=observe
+            "The Schema Registry", within, RegistryUnavailableError, _failed, observe=observe, clock=clock
         ).call
         self._schemas: dict[int | UUID, Registered] = {}
         self._versions: dict[tuple[str, int], Registered] = {}

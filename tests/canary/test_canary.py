@@ -26,7 +26,8 @@ from tests.canary.planted import (
 )
 from tests.markers import STEM, Search, sites
 from tests.servers import unique
-from tests.service import Folder, Running, until
+from tests.service import Folder, Running
+from tests.waiting import until
 
 SEARCH = Search(WORDS)
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where metrics of several processes are kept

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ordeal import Site
-from tests.service import until
+from tests.waiting import until
 
 COUNT = 150_000
 

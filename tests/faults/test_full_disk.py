@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.ordeal import Site
-from tests.service import until
+from tests.waiting import until
 
 COUNT = 2_000
 

@@ -22,7 +22,8 @@ from tests.audit import messages
 from tests.key_services import REGION, Moto
 from tests.load import policy_text
 from tests.ordeal import Feed, Site
-from tests.service import Running, until
+from tests.service import Running
+from tests.waiting import until
 
 _OUTAGE = 30.0  # seconds
 

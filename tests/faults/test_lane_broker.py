@@ -10,8 +10,9 @@ from confluent_kafka.admin import AdminClient
 
 from streamguard.streams.client import KafkaTrouble
 from streamguard.streams.positions import PositionLost
-from tests.lanes import assert_exactly_once, document, open_site, read, until
+from tests.lanes import assert_exactly_once, document, open_site, read
 from tests.servers import Broker
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 

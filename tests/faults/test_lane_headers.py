@@ -3,7 +3,8 @@
 import ctypes
 import importlib.metadata
 
-from tests.lanes import document, open_site, read, until
+from tests.lanes import document, open_site, read
+from tests.waiting import until
 
 # librdkafka's rd_kafka_vtype_t
 _END, _TOPIC, _PARTITION, _VALUE, _FLAGS, _HEADER = 0, 1, 3, 4, 7, 9

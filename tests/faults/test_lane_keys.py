@@ -10,7 +10,8 @@ from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
 from streamguard.errors import KeysUnavailableError
 from streamguard.store.store import open_store
-from tests.lanes import assert_exactly_once, document, open_site, read, until
+from tests.lanes import assert_exactly_once, document, open_site, read
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 

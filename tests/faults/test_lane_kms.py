@@ -10,8 +10,9 @@ from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.setup import open_kms
 from streamguard.policy.keys import VaultKeys
 from streamguard.store.store import open_store
-from tests.lanes import assert_exactly_once, document, open_site, read, until
+from tests.lanes import assert_exactly_once, document, open_site, read
 from tests.servers import OpenBao
+from tests.waiting import until
 
 OUTAGE = 30.0  # seconds
 

@@ -8,7 +8,8 @@ import pytest
 
 from streamguard.streams.lane import Lane
 from streamguard.streams.topics import TopicSettings
-from tests.lanes import Site, assert_exactly_once, at_work, configure, document, open_site, read, until
+from tests.lanes import Site, assert_exactly_once, at_work, configure, document, open_site, read
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -11,7 +11,8 @@ from confluent_kafka import Consumer, Producer
 from streamguard.guard.batch import Batch
 from streamguard.streams.lane import Lane
 from streamguard.streams.rivals import SlotInUseError
-from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources, until
+from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from tests.ordeal import Feed, Site
-from tests.service import Running, until
+from tests.service import Running
+from tests.waiting import until
 
 COUNT = 40_000
 IN_USE = "is in use elsewhere"

@@ -44,8 +44,9 @@ from streamguard.policy.loader import load_policy
 from streamguard.policy.registry import RegistrySettings
 from streamguard.streams.client import Slot
 from streamguard.streams.lane import Lane
-from tests.lanes import Site, at_work, open_site, read, until
+from tests.lanes import Site, at_work, open_site, read
 from tests.servers import Registry
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 
 from streamguard.errors import ConfigError
 from streamguard.guard.guard import SLICE
-from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources, until
+from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -35,7 +35,15 @@ from streamguard.errors import (
     UnavailableError,
 )
 from streamguard.formats.framing import FIRST_MESSAGE, VALUE_HEADER, Frame, header, prefix, read, read_prefix
-from streamguard.formats.registry import UNKNOWN_FOR, Reference, Registered, Registry, open_registry
+from streamguard.formats.registry import (
+    UNKNOWN_FOR,
+    Reference,
+    Registered,
+    Registry,
+    nobody,
+    open_registry,
+)
+from streamguard.formats.registry_client import Client
 from streamguard.formats.subjects import subject_name
 from streamguard.metrics import observe_registry
 from streamguard.policy.registry import OAuth, RegistrySettings
@@ -255,7 +263,7 @@ def test_requests_are_counted(registry_url: str):
     registry.latest("nobody's")
     assert (count("schema", "ok"), count("latest", "ok")) == (before[0] + 1, before[1] + 1)
     with Answers(500) as server, pytest.raises(RegistryUnavailableError):
-        open_registry(RegistrySettings(url=server.url, timeout_ms=500), observe_registry).latest("x")
+        hurried(server.url, observe_registry).latest("x")
     assert count("latest", "unavailable") - before[2] == len(server.requests) > 1
 
 
@@ -352,6 +360,17 @@ class Answers:
         self.server.server_close()
 
 
+def hurried(url: str, observe: Callable[[str, Any, float], None] = nobody, **settings: Any) -> Registry:
+    """A registry by whose clock each request takes 2 of its 5 seconds: it asks three times."""
+    passed = [0.0]
+
+    def observed(operation: str, outcome: Any, seconds: float) -> None:
+        passed[0] += 2.0
+        observe(operation, outcome, seconds)
+
+    return Registry(Client(RegistrySettings(url=url, **settings)), 5.0, observed, clock=lambda: passed[0])
+
+
 def guarded(expected: str) -> Callable[[str, dict[str, str]], tuple[int, Any]]:
     def answer(path: str, heads: dict[str, str]) -> tuple[int, Any]:
         if heads.get("authorization") != expected:
@@ -433,9 +452,7 @@ def test_client_credentials_that_are_refused():
 
 
 def test_a_token_endpoint_that_is_away():
-    registry = open_registry(
-        RegistrySettings(url="http://127.0.0.1:1", oauth=oauth("http://127.0.0.1:1"), timeout_ms=300)
-    )
+    registry = hurried("http://127.0.0.1:1", oauth=oauth("http://127.0.0.1:1"))
     with pytest.raises(RegistryUnavailableError, match="does not answer") as failure:
         registry.schema(1)
     assert not failure.value.lasts
@@ -501,10 +518,9 @@ ASK: list[Callable[[Registry], object]] = [
 )
 def test_a_registry_that_cannot_serve_now_is_asked_again(ask, status: int):
     with Answers(lambda *_: (status, SECRET.encode())) as server:
-        registry = open_registry(RegistrySettings(url=server.url, timeout_ms=200))
         with pytest.raises(RegistryUnavailableError, match=f"HTTP {status}") as failure:
-            ask(registry)
-        assert len(server.requests) > 1
+            ask(hurried(server.url))
+        assert len(server.requests) == 3
     assert not failure.value.lasts
     assert SECRET not in str(failure.value)
 
@@ -567,7 +583,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_left_too():
 )
 def test_something_else_at_its_address_is_for_a_person(answer: tuple[int, Any]):
     with Answers(lambda *_: answer) as server:
-        registry = open_registry(RegistrySettings(url=server.url, timeout_ms=500))
+        registry = open_registry(RegistrySettings(url=server.url))
         with pytest.raises(RegistryUnavailableError, check=LASTS, match="is no Schema Registry") as failure:
             registry.schema(1)
         assert len(server.requests) == 1
@@ -576,10 +592,11 @@ def test_something_else_at_its_address_is_for_a_person(answer: tuple[int, Any]):
 
 @pytest.mark.parametrize("answer", [(200, [SECRET]), (200, b"")])
 def test_what_the_library_trips_over_stays_inside(caplog, answer: tuple[int, Any]):
-    with Answers(lambda *_: answer) as server:
-        registry = open_registry(RegistrySettings(url=server.url, timeout_ms=200))
-        with pytest.raises(RegistryUnavailableError, match="library failed") as failure:
-            registry.schema(1)
+    with (
+        Answers(lambda *_: answer) as server,
+        pytest.raises(RegistryUnavailableError, match="library failed") as failure,
+    ):
+        hurried(server.url).schema(1)
     assert SECRET not in str(failure.value) + caplog.text
 
 
@@ -634,8 +651,7 @@ def test_an_unknown_id_is_not_asked_for_again_so_soon():
         return 404, {"error_code": 40403, "message": "Schema not found"}
 
     with Answers(answer) as server:
-        opened = open_registry(RegistrySettings(url=server.url))
-        registry = Registry(opened._client, 5.0, clock=lambda: clock[0])
+        registry = Registry(Client(RegistrySettings(url=server.url)), 5.0, clock=lambda: clock[0])
         for _ in range(100):
             with pytest.raises(SchemaMissingError):
                 registry.schema(5)

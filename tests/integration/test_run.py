@@ -20,7 +20,8 @@ from streamguard.errors import KeyMissingError
 from streamguard.policy.service import load_service
 from streamguard.store.store import open_store
 from tests.servers import Broker
-from tests.service import STREAMGUARD, Folder, Running, send, until
+from tests.service import STREAMGUARD, Folder, Running, send
+from tests.waiting import until
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

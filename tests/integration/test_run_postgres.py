@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.test_run import lane, make_site  # noqa: F401 - a fixture
 from tests.servers import Postgres
-from tests.service import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.test_run import Site, make_site  # noqa: F401 - a fixture
-from tests.service import Running, is_alive, send, until
+from tests.service import Running, is_alive, send
+from tests.waiting import until
 
 
 @pytest.fixture

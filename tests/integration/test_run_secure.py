@@ -8,7 +8,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from tests.integration.test_run import Site, listening
 from tests.secure_broker import PASSWORD, SecureBroker
-from tests.service import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 

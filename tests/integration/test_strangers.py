@@ -5,7 +5,8 @@ import struct
 
 from streamguard.streams.client import Slot
 from streamguard.streams.strangers import find_strangers
-from tests.lanes import Site, open_site, until
+from tests.lanes import Site, open_site
+from tests.waiting import until
 
 _JOIN_GROUP, _VERSION = 11, 2  # the oldest that Kafka 4 takes
 

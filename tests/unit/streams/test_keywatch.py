@@ -8,7 +8,7 @@ import pytest
 from streamguard.errors import KeysUnavailableError
 from streamguard.streams import keywatch
 from streamguard.streams.keywatch import KeyWatch
-from tests.service import until
+from tests.waiting import until
 
 
 class Keys:
