@@ -98,7 +98,7 @@ def topic(kafka: str) -> Iterator[Callable[..., str]]:
 
     def create(stem: str = "topic", *, partitions: int = 1, config: dict[str, str] | None = None) -> str:
         name = unique(stem)
-        admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result(timeout=30)
+        admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result(timeout=60)
         created.append(name)
         return name
 

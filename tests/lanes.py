@@ -109,7 +109,7 @@ class Site:
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": f"{self.group}.people"})
         try:
             wanted = [TopicPartition(self.source, partition) for partition in range(partitions)]
-            return [found.offset for found in consumer.committed(wanted, timeout=10)]
+            return [found.offset for found in consumer.committed(wanted, timeout=60)]
         except KafkaException:  # a broker that has just started may not have its coordinators yet
             return [-1] * partitions
         finally:
@@ -129,7 +129,7 @@ def at_work(lane: Lane) -> Iterator[Lane]:
     finally:
         print(f"lane {lane.slot.name}: {lane.state} {lane.reason} {lane.error or ''}")  # noqa: T201 - shown when a test fails
         lane.stop()
-        assert lane.join(15), "the lane did not stop"
+        assert lane.join(60), "the lane did not stop"
 
 
 @contextmanager
@@ -157,19 +157,19 @@ def configure(kafka: str, topic: str, **config: str) -> None:
         for name, value in config.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    admin.incremental_alter_configs([resource])[resource].result(timeout=30)
+    admin.incremental_alter_configs([resource])[resource].result(timeout=60)
     wanted = {entry.name: entry.value for entry in entries}
 
     def known() -> bool:
         asked = ConfigResource(ResourceType.TOPIC, topic)
-        found = admin.describe_configs([asked])[asked].result(timeout=30)
+        found = admin.describe_configs([asked])[asked].result(timeout=60)
         return {name: found[name].value for name in wanted} == wanted
 
     until(known, what="the broker knows the settings")
     time.sleep(0.2)  # it applies them right after, and nothing tells when
 
 
-def read(kafka: str, topic: str, *, at_least: int = 0, within: float = 30.0) -> list[Message]:
+def read(kafka: str, topic: str, *, at_least: int = 0, within: float = 60.0) -> list[Message]:
     """All committed records of a topic, waiting until there are `at_least` so many; ordered within partitions."""
     consumer = Consumer(
         {
@@ -182,7 +182,7 @@ def read(kafka: str, topic: str, *, at_least: int = 0, within: float = 30.0) -> 
     )
     found: list[Message] = []
     try:
-        count = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        count = len(consumer.list_topics(topic, timeout=60).topics[topic].partitions)
         consumer.assign([TopicPartition(topic, partition, 0) for partition in range(count)])
         at_end: set[int] = set()
         deadline = time.monotonic() + within
@@ -208,7 +208,7 @@ def sources(messages: Sequence[Message]) -> list[tuple[int, int]]:
 
 
 def assert_exactly_once(
-    site: Site, count: int, *, partitions: int, bad: int = 0, within: float = 60.0
+    site: Site, count: int, *, partitions: int, bad: int = 0, within: float = 90.0
 ) -> None:
     """Each of the `count` inputs is on one of the outputs, once, and in order within its partition."""
     expected = {(n % partitions, n // partitions) for n in range(count)}

@@ -218,7 +218,7 @@ class Running:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it goes on after {within:.0f} s; {self.last_words()}") from None
 
-    def assert_refused(self, *words: str, within: float = 40.0) -> None:
+    def assert_refused(self, *words: str, within: float = 90.0) -> None:
         """It ends by itself, not well; it says these words, what happened and what to do, and nothing else."""
         code, said = self.ended(within), self.said()
         assert code == 1, said
@@ -229,7 +229,7 @@ class Running:
         # Problems of a file have a line each; librdkafka may say what it met before we do.
         assert len(said.splitlines()) <= 4, said
 
-    def stop(self, within: float = 15.0) -> int:
+    def stop(self, within: float = 20.0) -> int:
         """SIGTERM, and its end; returns the exit code."""
         self.process.terminate()
         return self.ended(within)
@@ -240,7 +240,7 @@ class Running:
         self.process.kill()
         self.process.wait()
         for pid in children:
-            until(lambda pid=pid: not is_alive(pid), within=10, what=f"child {pid} dies with its parent")
+            until(lambda pid=pid: not is_alive(pid), what=f"child {pid} dies with its parent")
 
 
 def is_alive(pid: int) -> bool:

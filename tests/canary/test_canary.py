@@ -57,7 +57,7 @@ class Aviary:
 
     def _create(self, *topics: NewTopic) -> None:
         for created in self._admin.create_topics(list(topics)).values():
-            created.result(timeout=30)
+            created.result(timeout=60)
 
     @property
     def outputs(self) -> list[str]:

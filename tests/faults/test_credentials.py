@@ -68,7 +68,7 @@ def allow(broker: Broker, name: str) -> None:
         for kind, operation in rights
     ]
     for created in admin.create_acls(bindings).values():
-        created.result(timeout=30)
+        created.result(timeout=60)
 
 
 def test_wrong_passwords_and_missing_rights_are_told_and_nothing_is_lost(second_kafka, tmp_path, subtests):

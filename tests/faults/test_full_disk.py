@@ -48,7 +48,7 @@ class SmallDisk:
         self._do(f"cp '{self.path}/{name}' '{to}'")
 
     def close(self) -> None:
-        self._shell.communicate(timeout=10)
+        self._shell.communicate(timeout=60)
 
     def _do(self, command: str) -> list[str]:
         """Run a command in there; returns the lines it said."""
@@ -82,7 +82,7 @@ def test_a_full_disk_is_told_at_the_start(site, disk):
     site.write(COUNT)
     disk.fill()
     with site.folder.running(within=disk.inside, wait=False) as service:
-        assert service.ended(40) == 1
+        assert service.ended(90) == 1
     said = service.said()
     assert "error: The disk under the store is full." in said
     assert "Make room" in said

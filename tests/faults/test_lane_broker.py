@@ -14,8 +14,6 @@ from tests.lanes import assert_exactly_once, document, open_site, read
 from tests.servers import Broker
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])
 def test_a_broker_that_restarts_amid_the_flow(second_kafka: Broker, ending: str):
@@ -28,7 +26,7 @@ def test_a_broker_that_restarts_amid_the_flow(second_kafka: Broker, ending: str)
             until(lambda: not lane.ready)
             time.sleep(1)
             second_kafka.start()
-            assert_exactly_once(site, 150_000, partitions=2, within=90)
+            assert_exactly_once(site, 150_000, partitions=2)
             until(lambda: lane.ready)
 
 
@@ -41,7 +39,7 @@ def test_a_broker_that_hangs_for_longer_than_a_transaction_may_last(second_kafka
             os.kill(second_kafka.pid, signal.SIGSTOP)
             time.sleep(9)
             os.kill(second_kafka.pid, signal.SIGCONT)
-            assert_exactly_once(site, 100_000, partitions=2, within=90)
+            assert_exactly_once(site, 100_000, partitions=2)
             assert lane.state == "running"
 
 
@@ -66,14 +64,14 @@ def test_a_lane_stops_in_time_while_no_broker_answers(second_kafka: Broker, deli
                 time.sleep(1.5)
                 began = time.monotonic()
                 lane.stop()
-                assert lane.join(20)
+                assert lane.join(60)
                 assert time.monotonic() - began < 10
                 assert lane.state == "stopped"
             finally:
                 os.kill(second_kafka.pid, signal.SIGCONT)
         if delivery == "exactly_once":
             with site.running():
-                assert_exactly_once(site, 200_000, partitions=1, within=90)
+                assert_exactly_once(site, 200_000, partitions=1)
 
 
 def test_a_lane_waits_for_a_broker_that_is_not_there_yet(second_kafka: Broker):
@@ -89,7 +87,7 @@ def test_a_lane_waits_for_a_broker_that_is_not_there_yet(second_kafka: Broker):
             assert lane.ready
         finally:
             lane.stop()
-            assert lane.join(15)
+            assert lane.join(60)
 
 
 def test_a_slot_that_was_killed_ends_its_own_dangling_transaction(kafka: str):
@@ -97,14 +95,14 @@ def test_a_slot_that_was_killed_ends_its_own_dangling_transaction(kafka: str):
         site.send([document(n) for n in range(100)])
         # What a lane killed with SIGKILL leaves: records and offsets in a transaction that nobody ends.
         dangling = Producer({"bootstrap.servers": kafka, "transactional.id": f"{site.group}.people.0"})
-        dangling.init_transactions(20)
+        dangling.init_transactions(60)
         dangling.begin_transaction()
         dangling.produce(site.clean, b"left behind", partition=0)
         dangling.flush(20)
         began = time.monotonic()
         with site.running("0"):
             assert_exactly_once(site, 100, partitions=1)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 45  # and not the 60 of its transaction
         del dangling
 
 
@@ -116,7 +114,7 @@ def test_records_that_are_gone_stop_the_lane_instead_of_being_skipped(kafka: str
         site.send([document(n) for n in range(10, 30)])
         admin = AdminClient({"bootstrap.servers": kafka})
         for deleted in admin.delete_records([TopicPartition(site.source, 0, 25)]).values():
-            deleted.result(timeout=20)
+            deleted.result(timeout=60)
         with site.running() as lane:
             until(lambda: lane.state == "failed")
         assert isinstance(lane.error, PositionLost)
@@ -131,7 +129,7 @@ def test_a_source_that_is_deleted_stops_the_lane(kafka: str):
         site.send([document(0)])
         read(kafka, site.clean, at_least=1)
         admin = AdminClient({"bootstrap.servers": kafka})
-        admin.delete_topics([site.source])[site.source].result(timeout=20)
+        admin.delete_topics([site.source])[site.source].result(timeout=60)
         until(lambda: lane.state == "failed", within=60)
         assert isinstance(lane.error, KafkaTrouble)
         assert site.source in str(lane.error)
@@ -155,7 +153,7 @@ def test_an_unforeseen_exception_ends_the_lane_and_publishes_nothing(kafka: str)
 
         lane._send_clean = fail  # type: ignore[method-assign]
         lane.start()
-        assert lane.join(20)
+        assert lane.join(60)
         assert lane.state == "failed"
         assert "ZeroDivisionError" in str(lane.error)
         assert "secret-value" not in str(lane.error)

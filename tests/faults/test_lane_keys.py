@@ -3,8 +3,6 @@
 import threading
 import time
 
-import pytest
-
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.base import Kms
 from streamguard.crypto.kms.local import LocalKms, generate
@@ -12,8 +10,6 @@ from streamguard.errors import KeysUnavailableError
 from streamguard.store.store import open_store
 from tests.lanes import assert_exactly_once, document, open_site, read
 from tests.waiting import until
-
-pytestmark = pytest.mark.timeout(120)
 
 
 class Outage:

@@ -42,7 +42,7 @@ def test_a_lane_outlives_its_key_service(kafka: str, openbao: OpenBao, keys: Vau
                 stopped = time.monotonic()
                 # The bad record needs a quarantine key, which was never minted; the keys in use would do for the rest.
                 site.send([document(n) for n in range(200, 399)] + [b"{"], partitions=2)
-                until(lambda: not lane.ready, within=5)
+                until(lambda: not lane.ready, within=20)
                 until(lambda: (lane.state, lane.reason) == ("paused", "keys_unavailable"))
                 time.sleep(max(0.0, OUTAGE - (time.monotonic() - stopped)))
                 assert not lane.ready

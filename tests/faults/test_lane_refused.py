@@ -11,8 +11,6 @@ from streamguard.streams.topics import TopicSettings
 from tests.lanes import Site, assert_exactly_once, at_work, configure, document, open_site, read
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(120)
-
 LARGE = "x" * 20_000
 HOUR_MS = 3_600_000
 

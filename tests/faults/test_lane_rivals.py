@@ -14,8 +14,6 @@ from streamguard.streams.rivals import SlotInUseError
 from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @contextmanager
 def traffic(site: Site, count: int, *, partitions: int, seconds: float) -> Iterator[None]:
@@ -128,7 +126,7 @@ def test_of_two_lanes_with_one_slot_the_older_gives_way(kafka: str):
             lane.start()
         try:
             with traffic(site, 6_000, partitions=2, seconds=8):
-                until(lambda: any(lane.state == "failed" for lane in lanes), within=40)
+                until(lambda: any(lane.state == "failed" for lane in lanes), within=60)
             (loser,) = [lane for lane in lanes if lane.state == "failed"]
             (winner,) = [lane for lane in lanes if lane is not loser]
             assert isinstance(loser.error, SlotInUseError)
@@ -138,7 +136,7 @@ def test_of_two_lanes_with_one_slot_the_older_gives_way(kafka: str):
         finally:
             for lane in lanes:
                 lane.stop()
-                assert lane.join(15)
+                assert lane.join(60)
 
 
 def test_a_second_lane_with_a_permanent_slot_ends_the_first(kafka: str):
@@ -196,7 +194,7 @@ def oust(site: Site, slot: str) -> None:
 def fence(site: Site, slot: str) -> None:
     """Take the slot's transactional id, as another process would."""
     rival = Producer({"bootstrap.servers": site.kafka, "transactional.id": f"{site.group}.people.{slot}"})
-    rival.init_transactions(20)
+    rival.init_transactions(60)
 
 
 def test_a_restarted_permanent_slot_has_its_partitions_back_at_once(kafka: str):
@@ -206,4 +204,4 @@ def test_a_restarted_permanent_slot_has_its_partitions_back_at_once(kafka: str):
         began = time.monotonic()
         with site.running("1", permanent=True) as second:
             assert second.partitions == (1,)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 25  # and not the 30 of its session

@@ -179,7 +179,7 @@ def test_each_fault_is_told_with_its_remedy_and_nothing_is_lost(kafka, tmp_path,
             port_taken(site) as words,
             site.folder.running(wait=False) as service,
         ):
-            assert service.ended(within=40) == 1
+            assert service.ended(within=90) == 1
             line = json.loads(service.said().splitlines()[-1])
             assert (line["event"], line["level"]) == ("start.refused", "error")
             assert all(word in line["message"] + line["remedy"] for word in words)

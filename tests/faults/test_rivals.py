@@ -11,7 +11,7 @@ from tests.waiting import until
 COUNT = 40_000
 IN_USE = "is in use elsewhere"
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

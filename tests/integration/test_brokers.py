@@ -61,7 +61,7 @@ def test_a_topic_that_nobody_created_does_not_appear(kafka):
 def test_a_broker_keeps_address_and_records_over_stop_and_kill(second_kafka):
     address = second_kafka.bootstrap
     admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(timeout=30)
+    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(timeout=60)
     write(address, "kept", b"before the stop")
 
     second_kafka.stop()

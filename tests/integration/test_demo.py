@@ -18,8 +18,6 @@ ROOT = Path(__file__).parents[2]
 DEMO = [str(STREAMGUARD), "demo"]
 FOLDER = "streamguard-demo-*"
 
-pytestmark = pytest.mark.timeout(150)
-
 
 @pytest.fixture
 def temporary(tmp_path):

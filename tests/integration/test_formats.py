@@ -48,8 +48,6 @@ from tests.lanes import Site, at_work, open_site, read
 from tests.servers import Registry
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(120)
-
 TIMESTAMP = FileDescriptorProto.FromString(timestamp_pb2.DESCRIPTOR.serialized_pb)
 
 AVRO = {

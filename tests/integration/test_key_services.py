@@ -166,7 +166,7 @@ def test_a_service_that_is_away_is_noticed_in_time_and_comes_back(service: Servi
             started = time.monotonic()
             with pytest.raises(KeysUnavailableError) as failure:
                 ask()
-            assert time.monotonic() - started < WITHIN + 3  # for a busy machine
+            assert time.monotonic() - started < WITHIN + 15  # for a busy machine
             assert not failure.value.lasts
         assert kms.unwrap(kept) == SECRET  # for a while it is not missed
     finally:
@@ -306,7 +306,7 @@ def test_a_vault_that_hangs_or_is_sealed_does_not_hold_us_up(vault: Service, ope
         started = time.monotonic()
         with pytest.raises(KeysUnavailableError):
             kms.wrap(SECRET)
-        assert time.monotonic() - started < WITHIN + 3
+        assert time.monotonic() - started < WITHIN + 15
     finally:
         os.kill(openbao.pid, signal.SIGCONT)
     openbao.ask("put", "sys/seal")

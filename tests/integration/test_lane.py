@@ -14,8 +14,6 @@ from streamguard.guard.guard import SLICE
 from tests.lanes import Site, assert_exactly_once, document, open_site, read, sources
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(90)
-
 DELIVERIES = pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 
 
@@ -74,7 +72,7 @@ def test_a_grown_source_keeps_order_on_fewer_output_partitions(kafka: str):
     with open_site(kafka, partitions=2) as site:
         with site.running() as lane:
             admin = AdminClient({"bootstrap.servers": kafka})
-            admin.create_partitions([NewPartitions(site.source, 5)])[site.source].result(timeout=30)
+            admin.create_partitions([NewPartitions(site.source, 5)])[site.source].result(timeout=60)
         site.send([document(n) if n % 7 else b"{" for n in range(500)], partitions=5)
         with site.running() as lane:
             clean = read(kafka, site.clean, at_least=428)
@@ -141,7 +139,7 @@ def test_a_partition_that_is_added_later_is_read_from_its_beginning(kafka: str):
         site.send([document(0)])
         assert numbers(site, 1) == [0]
         admin = AdminClient({"bootstrap.servers": kafka})
-        admin.create_partitions([NewPartitions(site.source, 2)])[site.source].result(timeout=30)
+        admin.create_partitions([NewPartitions(site.source, 2)])[site.source].result(timeout=60)
         producer = Producer({"bootstrap.servers": kafka, "topic.metadata.refresh.interval.ms": "500"})
         producer.produce(site.source, document(1), partition=1)
         assert producer.flush(20) == 0
@@ -164,11 +162,12 @@ def test_stopping_in_the_midst_loses_and_repeats_nothing(kafka: str, delivery: s
     policy = {"commit_interval_ms": 500, "delivery": delivery}
     with open_site(kafka, partitions=3, policy=policy) as site:
         site.send([document(n) for n in range(60_000)], partitions=3)
-        for _ in range(4):
+        turns = halfway = 0
+        while turns < 4 or halfway == 0:
             with site.running():
                 time.sleep(0.15)
-        halfway = sum(offset for offset in site.committed(3) if offset > 0)
-        assert halfway > 0
+            turns += 1
+            halfway = sum(offset for offset in site.committed(3) if offset > 0)
         with site.running():
             assert_exactly_once(site, 60_000, partitions=3)
 
@@ -249,13 +248,13 @@ def test_a_lane_that_is_paused_before_it_starts_reads_nothing(kafka: str):
         lane.resume()
         assert_exactly_once(site, 10, partitions=1)
         lane.stop()
-        assert lane.join(15)
+        assert lane.join(60)
 
 
 def test_only_committed_source_records_are_read_and_markers_leave_no_lag(kafka: str):
     with open_site(kafka) as site:
         producer = Producer({"bootstrap.servers": kafka, "transactional.id": f"{site.group}-source"})
-        producer.init_transactions(20)
+        producer.init_transactions(60)
         for n, end in enumerate([producer.commit_transaction, producer.abort_transaction] * 3):
             producer.begin_transaction()
             producer.produce(site.source, document(n))
@@ -288,7 +287,7 @@ def test_it_stops_at_once_when_nothing_is_there(kafka: str):
     with open_site(kafka) as site, site.running() as lane:
         began = time.monotonic()
         lane.stop()
-        assert lane.join(10)
+        assert lane.join(60)
         assert time.monotonic() - began < 5
         assert (lane.state, lane.error) == ("stopped", None)
 

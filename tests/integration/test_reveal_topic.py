@@ -72,7 +72,7 @@ class Site:
         batch = Batch(self.topic, values)
         Guard(self.loaded.policy, self.loaded.schema, self.keyring).process(batch)
         producer = Producer({"bootstrap.servers": self.kafka, "transactional.id": unique("reveal")})
-        producer.init_transactions(30)
+        producer.init_transactions(60)
         producer.begin_transaction()
         for n, value, headers in zip(numbers, batch.out_values, batch.out_headers, strict=True):
             producer.produce(self.clean, value, headers=headers, partition=n % 2, timestamp=START + n * 1000)

@@ -2,13 +2,9 @@
 
 import shutil
 
-import pytest
-
 from tests.integration.test_run import lane, make_site  # noqa: F401 - a fixture
 from tests.servers import Postgres
 from tests.waiting import until
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_two_hosts_give_the_same_tokens(make_site, postgres_url):  # noqa: F811

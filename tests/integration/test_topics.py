@@ -12,8 +12,6 @@ from streamguard.streams.client import KafkaTrouble
 from streamguard.streams.topics import Cluster, preflight
 from tests.lanes import Site
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def make_site(kafka):

@@ -7,8 +7,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Barrier
 
-import pytest
-
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms
 from streamguard.guard.guard import SLICE
@@ -18,8 +16,6 @@ from streamguard.transforms.vault import Vault, VaultOptions
 
 MASTER = bytes(range(32))
 FIELD = Field("orders", "orders", "card", "card")
-
-pytestmark = pytest.mark.timeout(180)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Site:
         producer = Producer(
             {"bootstrap.servers": self.kafka, "transactional.id": f"{self.topic}.{time.time_ns()}"}
         )
-        producer.init_transactions(30)
+        producer.init_transactions(60)
         producer.begin_transaction()
         for number in numbers:
             value = json.dumps(violation(number, **more))

@@ -254,7 +254,7 @@ def test_the_api_starts_answers_and_ends(place):
         assert busy.returncode == 1
         assert f"cannot listen on 127.0.0.1:{port}" in busy.stderr
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         assert [line.split()[1] for line in process.stderr.read().splitlines()] == [
             "info"
         ]  # a key was minted

@@ -142,7 +142,6 @@ def start(cwd, **options):
 ORDER = next(Orders(faults=0)).value + b"\n"
 
 
-@pytest.mark.timeout(60)
 def test_a_record_comes_out_while_the_stream_goes_on(tmp_path):
     with start(tmp_path) as process:
         for _ in range(3):
@@ -153,10 +152,9 @@ def test_a_record_comes_out_while_the_stream_goes_on(tmp_path):
         process.stdin.flush()
         assert orjson.loads(process.stderr.readline())["code"] == "schema.required"
         process.stdin.close()
-        assert process.wait(20) == 1
+        assert process.wait(50) == 1
 
 
-@pytest.mark.timeout(60)
 def test_it_ends_quietly_when_nobody_reads_on(tmp_path):
     with start(tmp_path) as process:
         process.stdout.close()
@@ -165,23 +163,21 @@ def test_it_ends_quietly_when_nobody_reads_on(tmp_path):
             process.stdin.close()
         except BrokenPipeError:
             pass
-        assert process.wait(20) == 141
+        assert process.wait(50) == 141
         assert process.stderr.read() == b""
 
 
-@pytest.mark.timeout(60)
 def test_ctrl_c_ends_it_quietly_and_leaves_whole_lines(tmp_path):
     with start(tmp_path) as process:
         process.stdin.write(ORDER)
         process.stdin.flush()
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(50) == 130
         assert orjson.loads(first)
         assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
 
 
-@pytest.mark.timeout(60)
 def test_it_reads_no_faster_than_somebody_takes(tmp_path):
     with start(tmp_path) as process:
         os.set_blocking(process.stdin.fileno(), False)
@@ -239,7 +235,6 @@ def peak_kilobytes(cwd, records):
     return usage.ru_maxrss
 
 
-@pytest.mark.timeout(120)
 def test_memory_does_not_grow_with_the_input(tmp_path):
     assert resource.RUSAGE_CHILDREN  # ru_maxrss is in kilobytes on Linux
     assert peak_kilobytes(tmp_path, 60_000) < peak_kilobytes(tmp_path, 3_000) + 12_000
