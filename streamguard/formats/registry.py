@@ -35,6 +35,9 @@ UNKNOWN_FOR: Final = 30.0
 UNKNOWN_MOST: Final = 10_000
 """Such ids that are remembered at most."""
 
+ALLOWED: Final = 20.0
+"""Seconds that one slice of records may spend on schemas that are not known yet (`Allowance`)."""
+
 _MOST_REFERENCES: Final = 1_000
 _DEEPEST_REFERENCE: Final = 100
 _REMEDY: Final = "See its references in the registry."
@@ -184,6 +187,26 @@ class Registry:
             )
         self._versions[place] = found
         return found
+
+
+class Allowance:
+    """The time that one slice of records may spend on schemas that are not known yet.
+
+    Each request ends in time, and a slice may name hundreds of schemas: without an end to their sum the lane would be
+    put out of its consumer group. What was found is kept, so the next attempt gets further.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = clock() + ALLOWED
+
+    def spend(self) -> None:
+        """Before each schema that is not known. Raises RegistryUnavailableError when the time is over."""
+        if self._clock() >= self._end:
+            raise RegistryUnavailableError(
+                "The Schema Registry is too slow for the number of schemas that the records name.",
+                "See how long it takes to answer, and who writes such records.",
+            )
 
 
 def _failed(error: Exception) -> RegistryUnavailableError:

@@ -13,7 +13,7 @@ from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
 from streamguard.formats.open import form_of, registered_form
-from streamguard.formats.registry import UNKNOWN_FOR, UNKNOWN_MOST, Kind, Registry
+from streamguard.formats.registry import UNKNOWN_FOR, UNKNOWN_MOST, Allowance, Kind, Registry
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Batch, Headers
 from streamguard.guard.frame import UNFRAMED, frame_of
@@ -56,6 +56,7 @@ class RegisteredKeys:
         self._value = Value(format=policy.key_format)
         self._framing = (policy.value.registry or RegistryUse()).framing
         self._registry = registry
+        self._clock = clock
         self._forms: dict[framing.Frame, Form] = {}
         self._refused: Cache[framing.Frame | str, framing.Frame | str] = Cache(
             UNKNOWN_FOR, UNKNOWN_MOST, clock
@@ -79,8 +80,9 @@ class RegisteredKeys:
         keys = [batch.keys[row] or b"" for row in rows]
         headers = [batch.headers[row] for row in rows]
         frames, payloads = framing.read(keys, headers, framing.KEY_HEADER)
+        allowance = Allowance(self._clock)
         return [
-            self._read(batch, row, frame, payload)
+            self._read(batch, row, self._form(frame, allowance), payload)
             for row, frame, payload in zip(rows, frames, payloads, strict=True)
         ]
 
@@ -89,8 +91,7 @@ class RegisteredKeys:
         assert self._out is not None  # noqa: S101 - else all of them were rejected
         return self._frame.prefix + self._out.encode(text)
 
-    def _read(self, batch: Batch, row: int, frame: framing.Frame | Fault, payload: bytes) -> Any:
-        form = None if isinstance(frame, Fault) else self._form(frame)
+    def _read(self, batch: Batch, row: int, form: Form | None, payload: bytes) -> Any:
         if form is not None:
             failures: tuple[type[Exception], ...] = (*form.failures, ValueError, ConfigError)
             try:
@@ -102,9 +103,12 @@ class RegisteredKeys:
         batch.reject(row, UNREADABLE)
         return ""
 
-    def _form(self, frame: framing.Frame) -> Form | None:
+    def _form(self, frame: framing.Frame | Fault, allowance: Allowance) -> Form | None:
+        if isinstance(frame, Fault):
+            return None
         form = self._forms.get(frame)
         if form is None and self._refused.get(frame) is None:
+            allowance.spend()
             try:
                 registered = self._registry.schema(frame.schema)
                 form = self._forms[frame] = registered_form(self._value, self._registry, registered)

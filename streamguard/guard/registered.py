@@ -19,7 +19,14 @@ from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Fault
 from streamguard.formats.open import registered_form
-from streamguard.formats.registry import UNKNOWN_FOR, UNKNOWN_MOST, Reference, Registered, Registry
+from streamguard.formats.registry import (
+    UNKNOWN_FOR,
+    UNKNOWN_MOST,
+    Allowance,
+    Reference,
+    Registered,
+    Registry,
+)
 from streamguard.formats.subjects import subject_name
 from streamguard.guard.batch import Batch
 from streamguard.guard.check import check_against
@@ -89,6 +96,7 @@ class RegisteredCorridors:
         self._keyring = keyring
         self._message = loaded.policy.value.format == "protobuf"
         self._keys = keys
+        self._clock = clock
         self._known: dict[framing.Frame, Corridor] = {}
         self._refused: Cache[framing.Frame, Finding] = Cache(UNKNOWN_FOR, UNKNOWN_MOST, clock)
 
@@ -101,7 +109,8 @@ class RegisteredCorridors:
                 batch.reject(row, _fault(frame))
             else:
                 groups.setdefault(frame, []).append(row)
-        return [(some, self._corridor(frame)) for frame, some in groups.items()]
+        allowance = Allowance(self._clock)
+        return [(some, self._corridor(frame, allowance)) for frame, some in groups.items()]
 
     def _read(self, batch: Batch, rows: list[int]) -> framing.Frames:
         """The frames of some rows; their payloads are put in place."""
@@ -113,10 +122,11 @@ class RegisteredCorridors:
             batch.payloads[row] = payload
         return frames
 
-    def _corridor(self, frame: framing.Frame) -> Corridor | Finding:
+    def _corridor(self, frame: framing.Frame, allowance: Allowance) -> Corridor | Finding:
         known = self._known.get(frame) or self._refused.get(frame)
         if known is not None:
             return known
+        allowance.spend()
         name = self._loaded.policy.name
         try:
             corridor = self._compiled(frame)

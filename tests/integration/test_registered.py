@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from streamguard.crypto.keyring import Keyring
+from streamguard.errors import RegistryUnavailableError
 from streamguard.formats.framing import KEY_HEADER, prefix
 from streamguard.formats.registry import UNKNOWN_FOR, Registry, open_registry
 from streamguard.guard import registered
@@ -112,16 +113,26 @@ MISSING = 404, {"error_code": 40401, "message": "Subject not found"}
 
 @contextmanager
 def at(
-    tmp_path: Path, answers: dict[str, tuple[int, Any]], **settings: Any
+    tmp_path: Path,
+    answers: dict[str, tuple[int, Any]],
+    *,
+    slow: tuple[str, float] = ("", 0.0),
+    **settings: Any,
 ) -> Iterator[tuple[People, Answers]]:
-    """A guard at a registry that answers so to what its paths begin with, and takes every schema."""
+    """A guard at a registry that answers so to what its paths begin with, and takes every schema.
+
+    What begins as `slow` takes so many seconds, by the guard's clock.
+    """
 
     def answer(path: str, _: object) -> tuple[int, Any]:
+        if path.startswith(slow[0]):
+            people.clock.now += slow[1]
         found = [reply for begins, reply in answers.items() if path.startswith(begins)]
         return found[0] if found else (200, {"id": 70})
 
     with Answers(answer) as server:
-        yield People(server.url, tmp_path, **settings), server
+        people = People(server.url, tmp_path, **settings)
+        yield people, server
 
 
 def schema(document: Any = PERSON, **more: Any) -> tuple[int, Any]:
@@ -211,6 +222,22 @@ def test_the_rows_of_several_schemas_stay_in_their_order(tmp_path: Path):
             assert headers["sg-source"] == f"{people.topic}/{row % 3}/{500 + row}".encode()
 
 
+NO_SCHEMA = 404, {"error_code": 40403, "message": "Schema not found"}
+
+
+def test_more_unknown_schemas_than_a_slow_registry_can_answer_for(tmp_path: Path):
+    """A pause instead of a slice that takes longer than a member of a group may be silent; it goes on after it."""
+    answers = {"/schemas/ids/7": schema(), "/schemas/ids/": NO_SCHEMA}
+    values = [prefix(schema_id) + PLAIN for schema_id in (7, *range(100, 115))]
+    with at(tmp_path, answers, slow=("/schemas/ids/1", 2.0)) as (people, server):
+        with pytest.raises(RegistryUnavailableError, match="too slow for the number of schemas") as failure:
+            people.guarded(*values)
+        assert not failure.value.lasts
+        assert len([path for path, _ in server.requests if path.startswith("/schemas/ids/1")]) == 10
+        assert people.codes(*values) == [""] + ["decode.schema"] * 15
+        assert len([path for path, _ in server.requests if path.startswith("/schemas/ids/1")]) == 15
+
+
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 KEYS = POLICY.replace("key: keep", "key: tokenize\nkey_format: {form}")
@@ -259,6 +286,17 @@ def test_a_key_that_could_be_either_of_two_things(tmp_path: Path):
     with at(tmp_path, answers, policy=KEYS.replace("{form}", "avro")) as (people, _):
         keys: list[bytes | None] = [prefix(8) + b"\x00\x02"]
         assert people.codes(prefix(7) + PLAIN, keys=keys) == ["decode.key"]
+
+
+def test_more_unknown_schemas_of_keys_than_a_slow_registry_can_answer_for(tmp_path: Path):
+    answers = {"/schemas/ids/7": schema(), "/schemas/ids/": NO_SCHEMA}
+    policy = KEYS.replace("{form}", "avro")
+    keys = [prefix(schema_id) + b"\x02a" for schema_id in range(100, 115)]
+    with at(tmp_path, answers, slow=("/schemas/ids/1", 2.0), policy=policy) as (people, server):
+        with pytest.raises(RegistryUnavailableError, match="too slow for the number of schemas"):
+            people.guarded(*[prefix(7) + PLAIN] * 15, keys=keys)
+        assert people.codes(*[prefix(7) + PLAIN] * 15, keys=keys) == ["decode.key"] * 15
+        assert len([path for path, _ in server.requests if path.startswith("/schemas/ids/1")]) == 15
 
 
 def test_a_key_that_became_text_does_not_go_on_naming_a_schema(tmp_path: Path):
