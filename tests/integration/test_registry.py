@@ -561,7 +561,9 @@ def test_a_server_that_sends_a_byte_now_and_then_is_left_too():
     try:
         settings = RegistrySettings(url=f"http://127.0.0.1:{server.server_address[1]}", timeout_ms=1_000)
         # On a machine that stands still for a moment the library gives up by itself.
-        with pytest.raises(RegistryUnavailableError, match="did not answer within 1 seconds|does not answer"):
+        with pytest.raises(
+            RegistryUnavailableError, match=r"did not answer within 1 seconds|does not answer"
+        ):
             open_registry(settings).schema(1)
     finally:
         release.set()
