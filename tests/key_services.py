@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.servers import MissingPart
+from tests.servers import MissingPart, free_ports
 
 REGION = "eu-central-1"
 PIN = "4711"
@@ -37,8 +37,7 @@ class Moto:
 
     @classmethod
     def start(cls) -> "Moto":
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)],
             stdout=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 import datetime as dt
 import ipaddress
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.servers import ROOT
+from tests.servers import ROOT, free_ports
 
 JARS = ROOT / ".cache" / "kafka" / "jars"
 USER, PASSWORD = "streamguard", "correct horse"
@@ -153,18 +152,3 @@ group.initial.rebalance.delay.ms=0
                 time.sleep(0.2)
             else:
                 return
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, below the range from which systems give ports to clients."""
-    found: list[int] = []
-    for port in range(20000 + time.time_ns() // 1000 % 10000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError("no free ports")

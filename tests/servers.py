@@ -1,8 +1,10 @@
 """Real servers for tests, started and ended with the scripts that people use: scripts/kafka, scripts/openbao, …."""
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -174,3 +176,18 @@ def database_at(address: str) -> Iterator[str]:
     yield engine.url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, below the range from which systems give ports to clients."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 500):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")

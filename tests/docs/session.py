@@ -21,7 +21,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from tests.docs.pages import ROOT, Block
+from tests.servers import free_ports
 
 BOUNDED: Final = {
     "scripts/demo": "scripts/demo --seconds 4",
@@ -186,8 +186,7 @@ class Session:
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.port = str(_free_port())
-        self.api_port = str(_free_port())
+        self.port, self.api_port = map(str, free_ports(2))
         self._state = folder.parent / f"{folder.name}.variables"
         self._running: list[tuple[Command, Process]] = []
         venv = ROOT / ".venv" / "bin"
@@ -306,12 +305,6 @@ def _bare(text: str) -> str:
 
 def _text(lines: Iterable[str]) -> str:
     return "\n".join(lines)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _checkout(folder: Path) -> None:

@@ -10,9 +10,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from tests.faults.test_refused_at_the_start import closed_port
 from tests.ordeal import Site
-from tests.servers import Broker
+from tests.servers import Broker, free_ports
 
 COUNT = 1_000
 PASSWORD = "correct-horse-battery"
@@ -24,7 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 def guarded(broker: Broker) -> str:
     """Give a running broker a second listener, for users with passwords and rights; returns its address."""
     client, controller = (broker.folder / "ports").read_text().split()
-    port = closed_port()
+    (port,) = free_ports(1)
     users = "".join(f' user_{name}="{PASSWORD}"' for name in ("guard", "stranger"))
     module = "org.apache.kafka.common.security.plain.PlainLoginModule"
     listeners = f"PLAINTEXT://127.0.0.1:{client},USERS://127.0.0.1:{port}"

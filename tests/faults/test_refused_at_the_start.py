@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ordeal import Site
+from tests.servers import free_ports
 
 COUNT = 1_000
 
@@ -41,14 +42,9 @@ def listening() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def closed_port() -> int:
-    with listening() as port:
-        return port
-
-
 @contextmanager
 def no_broker(site: Site) -> Iterator[list[str]]:
-    address = f"127.0.0.1:{closed_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     with site.folder.configured(kafka={"bootstrap.servers": address}):
         yield [f"No Kafka broker answers at {address}", "Check 'bootstrap.servers'"]
 

@@ -27,7 +27,7 @@ from streamguard.errors import ConfigError, KeysUnavailableError
 from streamguard.store import postgresql
 from streamguard.store.store import Store, open_store
 from streamguard.store.tables import data_keys
-from tests.servers import ROOT, Postgres
+from tests.servers import ROOT, Postgres, free_ports
 from tests.unit.store.rows import PINNED, ROW
 
 
@@ -143,16 +143,10 @@ def test_a_server_without_tls(postgres_url):
 # -- what may mend itself --------------------------------------------------------------------------------------------
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_no_server(postgres_url):
     with (
         pytest.raises(KeysUnavailableError, match="does not answer"),
-        opened(changed(postgres_url, port=closed_port())),
+        opened(changed(postgres_url, port=free_ports(1)[0])),
     ):
         pass
 
