@@ -11,6 +11,7 @@ import typer
 from streamguard.cli import app
 from streamguard.cli.desk import service_of
 from streamguard.cli.keys import Config
+from streamguard.cli.output import print_json
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,8 +67,6 @@ def check(
     }
     grant = rules.grant(principal, element, purpose=purpose, topic=topic)
     if as_json:
-        import orjson
-
         document = {
             "view": grant.view,
             "decisions": {
@@ -75,7 +74,7 @@ def check(
                 for action, found in decisions.items()
             },
         }
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print_json(document)
     else:
         for action, found in decisions.items():
             word = "allowed" if found.allowed else "denied"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from streamguard.cli import app
 from streamguard.cli.desk import KeyFile, KeyVariable, keyring_of, service_of
 from streamguard.cli.keys import Config, StoreUrl, store_url
+from streamguard.cli.output import print_json, print_table
 from streamguard.cli.times import time_of
 from streamguard.errors import UsageError
 
@@ -164,24 +164,12 @@ def _as_document(row: AuditRow) -> dict[str, Any]:
 
 
 def _print_entries(rows: Any) -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     columns = ("seq", "at", "who", "action", "element", "count", "purpose", "decision", "reason")
-    table = Table(*columns, box=SIMPLE)
-    for row in rows:
-        document = _as_document(row)
-        document["at"] = row.at.isoformat(sep=" ", timespec="seconds")
-        table.add_row(*(Text("" if document[name] is None else str(document[name])) for name in columns))
-    # What a pipe reads has no width to fit in.
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    shown = [{**_as_document(row), "at": row.at.isoformat(sep=" ", timespec="seconds")} for row in rows]
+    print_table(columns, ([document[name] for name in columns] for document in shown))
 
 
 def _print_json(verdict: Verdict) -> None:
-    import orjson
-
     document = {
         "intact": verdict.intact,
         "entries": verdict.entries,
@@ -191,7 +179,7 @@ def _print_json(verdict: Verdict) -> None:
         "strange": verdict.strange,
         "flaws": [{"code": flaw.code, "seq": flaw.seq, "message": flaw.message} for flaw in verdict.flaws],
     }
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    print_json(document)
 
 
 def _print_verdict(verdict: Verdict) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.output import print_json, standard_output
 from streamguard.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -198,10 +198,9 @@ def _print(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bo
 
 
 def _print_proofs(proofs: list[Proof]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    out = Console(width=None if sys.stdout.isatty() else 200)
+    out = standard_output(width=200)
     for proof in proofs:
         mark = Text("ok    ", "green") if proof.ok else Text("failed", "bold red")
         out.print(Text.assemble(mark, f" {proof.part:<5} {proof.name}: {proof.message}"))
@@ -213,8 +212,6 @@ def _print_json(
     policies: list[LoadedPolicy], problems: list[Problem], proofs: list[Proof] | None, *, explain: bool
 ) -> None:
     from dataclasses import asdict
-
-    import orjson
 
     from streamguard.policy.problems import errors
 
@@ -232,7 +229,7 @@ def _print_json(
         from streamguard.cli.explain import treatments
 
         report["treatments"] = {loaded.policy.name: treatments(loaded) for loaded in policies}
-    typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    print_json(report)
 
 
 def _files(policies: list[LoadedPolicy], problems: list[Problem]) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from streamguard.cli import app
-from streamguard.cli.keys import Config, confirmed, print_json, the_service
+from streamguard.cli.keys import Config, confirmed, the_service
 from streamguard.cli.keys_destroy import acting_person
+from streamguard.cli.output import counted, print_json
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def _erase(
     from streamguard.crypto.setup import open_keyring
 
     named = elements or _elements(service)
-    question = f"Make everything unreadable that was encrypted for {_persons(len(subjects))}, for ever?"
+    question = (
+        f"Make everything unreadable that was encrypted for {counted(len(subjects), 'person')}, for ever?"
+    )
     confirmed(question, yes=yes, otherwise="Add --yes.")
     keyring = open_keyring(service.keys, service.store.url.get_secret_value(), create=False)
     outcome = erase_persons(keyring, named, subjects, by)
@@ -116,15 +119,14 @@ def _erase(
 
 
 def _tell(outcome: Outcome) -> None:
-    typer.echo(f"Destroyed the keys of {_persons(len(outcome.destroyed))}.")
+    typer.echo(f"Destroyed the keys of {counted(len(outcome.destroyed), 'person')}.")
     if outcome.earlier:
-        typer.echo(f"The keys of {_persons(len(outcome.earlier))} had been destroyed before.")
+        typer.echo(f"The keys of {counted(len(outcome.earlier), 'person')} had been destroyed before.")
     if outcome.unknown:
         # By number and not by name: what is printed here is kept in logs.
         numbers = ", ".join(str(position + 1) for position in outcome.unknown)
-        typer.echo(
-            f"Nothing was ever encrypted for {_persons(len(outcome.unknown))} (number {numbers} of those given)."
-        )
+        unknown = counted(len(outcome.unknown), "person")
+        typer.echo(f"Nothing was ever encrypted for {unknown} (number {numbers} of those given).")
     if outcome.destroyed:
         typer.echo(f"Running services let go of them within {LETS_GO_WITHIN} seconds.")
     typer.echo("This does not reach:")
@@ -154,9 +156,9 @@ def _reapply(service: Service, *, as_json: bool) -> None:
     if as_json:
         print_json({"listed": count, "destroyed": destroyed})
     else:
-        keys = "1 key" if count == 1 else f"{count} keys"
         typer.echo(
-            f"Destroyed {destroyed} of {keys} on the list; the others were gone, or belong to who came back."
+            f"Destroyed {destroyed} of {counted(count, 'key')} on the list; "
+            "the others were gone, or belong to who came back."
         )
 
 
@@ -186,7 +188,3 @@ def _from_stdin() -> list[str]:
     if not found:
         raise UsageError("Nobody is named.", "Give one per line of stdin.")
     return found
-
-
-def _persons(count: int) -> str:
-    return "1 person" if count == 1 else f"{count} persons"

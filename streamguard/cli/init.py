@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.output import print_json, printable, show_progress, standard_output
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +93,7 @@ def init(
     if not force:
         refuse_existing(files)
     try:
-        with _progress() as progress:
+        with show_progress() as progress:
             described = None
             if sources:
                 evidence = init_sources.of_files(sources, records, progress)
@@ -134,16 +132,6 @@ def _drafted(
     return drafted, put(drafted, files, evidence)
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """On stderr, and only where somebody looks."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        yield progress
-
-
 # -- showing ---------------------------------------------------------------------------------------------------------
 
 
@@ -153,14 +141,14 @@ def _print(drafted: Draft, files: Files, evidence: Evidence, proof: Proof) -> No
     from rich.table import Table
     from rich.text import Text
 
-    out = Console(width=None if sys.stdout.isatty() else 200)  # what a pipe reads has no width to fit in
+    out = standard_output(width=200)
     table = Table(box=SIMPLE)
     for heading in ("field", "type", "seems to be", "confidence", "what happens"):
         table.add_column(heading, overflow="fold")
     for row in _rows(drafted):
         style = _STYLES.get(row["confidence"] or "", "dim")
         cells = (row["path"], " or ".join(row["types"]), row["finding"] or "", row["confidence"] or "")
-        table.add_row(*(Text(_printable(cell), style) for cell in cells), Text(_printable(row["treatment"])))
+        table.add_row(*(Text(printable(cell), style) for cell in cells), Text(printable(row["treatment"])))
     out.print(table)
     out = out if out.is_terminal else Console(stderr=True)
     for path in files.texts(drafted):
@@ -218,7 +206,7 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
     notes = []
     if proof.violations:
         codes = ", ".join(
-            f"{count:,} {code}{f' at {_printable(path)}' if path else ''}"
+            f"{count:,} {code}{f' at {printable(path)}' if path else ''}"
             for (code, path), count in proof.violations.most_common()
         )
         notes.append(f"records that would be violations: {codes}")
@@ -254,18 +242,11 @@ def _beside_others(files: Files) -> list[str]:
 
 
 def _named(paths: list[str]) -> str:
-    shown = ", ".join(map(_printable, paths[:_SHOWN]))
+    shown = ", ".join(map(printable, paths[:_SHOWN]))
     return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown
 
 
-def _printable(text: str) -> str:
-    """Text that cannot drive a terminal, whatever a property is called."""
-    return "".join(sign if sign.isprintable() else "·" for sign in text)
-
-
 def _print_json(drafted: Draft, files: Files, evidence: Evidence, proof: Proof) -> None:
-    import orjson
-
     from streamguard.draft.write import rule_text
 
     report = {
@@ -285,4 +266,4 @@ def _print_json(drafted: Draft, files: Files, evidence: Evidence, proof: Proof) 
             for (code, path), count in proof.violations.most_common()
         ],
     }
-    typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    print_json(report)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.output import print_json, print_table
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def list_keys(
     if as_json:
         print_json([_as_document(row) for row in rows])
     else:
-        print_table(rows)
+        print_keys(rows)
 
 
 def store_url(config: Path | None, store: str | None) -> str:
@@ -142,13 +143,6 @@ def the_service(config: Path | None) -> Service:
     from streamguard.policy.service import load_service
 
     return load_service(_config(config))
-
-
-def print_json(document: Any) -> None:
-    """For machines."""
-    import orjson
-
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
 
 def confirmed(question: str, *, yes: bool, otherwise: str) -> None:
@@ -210,17 +204,10 @@ def _as_document(row: KeyRow) -> dict[str, Any]:
     }
 
 
-def print_table(rows: list[KeyRow]) -> None:
-    """For people."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def print_keys(rows: list[KeyRow]) -> None:
+    """A table, for people."""
     columns = ("id", "element", "purpose", "version", "state", "created_at", "destroy_after")
-    table = Table(*(column.replace("_", " ") for column in columns), box=SIMPLE)
-    for row in rows:
-        document = _as_document(row)
-        table.add_row(*(Text("" if document[name] is None else str(document[name])) for name in columns))
-    # What a pipe reads has no width to fit in.
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    print_table(
+        (column.replace("_", " ") for column in columns),
+        ([document[name] for name in columns] for document in map(_as_document, rows)),
+    )

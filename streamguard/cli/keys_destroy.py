@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamguard.cli.keys import Config, confirmed, keys_app, print_json, print_table, the_service
+from streamguard.cli.keys import Config, confirmed, keys_app, print_keys, the_service
+from streamguard.cli.output import counted, print_json
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def destroy(
     rows = destruction.to_destroy(store, key_id=key_id, element=element)
     if rows:
         if not as_json:
-            print_table(rows)
+            print_keys(rows)
         _confirm_twice(what, len(rows), yes=yes, confirm=confirm)
     outcome = destruction.destroy(store, rows, person, persons=rules.persons, within=rules.within)
     if as_json:
@@ -86,7 +87,9 @@ def acting_person(named: str | None) -> str:
 def _confirm_twice(what: str, count: int, *, yes: bool, confirm: str | None) -> None:
     otherwise = f"To destroy without being asked: --yes --confirm {what}"
     confirmed(
-        f"Destroy {_counted(count)}, and for ever all that they protected?", yes=yes, otherwise=otherwise
+        f"Destroy {counted(count, 'key')}, and for ever all that they protected?",
+        yes=yes,
+        otherwise=otherwise,
     )
     if confirm is None:
         if not sys.stdin.isatty():
@@ -99,17 +102,13 @@ def _confirm_twice(what: str, count: int, *, yes: bool, confirm: str | None) -> 
 def _tell(outcome: Outcome, person: str, hours: str) -> None:
     if outcome.destroyed:
         typer.echo(
-            f"Destroyed {_counted(len(outcome.destroyed))}. Processes that run let go within a minute; copies of the "
-            "store that were made before still have them."
+            f"Destroyed {counted(len(outcome.destroyed), 'key')}. Processes that run let go within a minute; "
+            "copies of the store that were made before still have them."
         )
     if outcome.waiting:
         typer.echo(
-            f"Noted, and not destroyed yet: {_counted(len(outcome.waiting))}. Within {hours} of the first request "
-            f"another person has to make the same call; you are '{person}'."
+            f"Noted, and not destroyed yet: {counted(len(outcome.waiting), 'key')}. Within {hours} of the first "
+            f"request another person has to make the same call; you are '{person}'."
         )
     if not outcome.destroyed and not outcome.waiting:
         typer.echo("Destroyed already.")
-
-
-def _counted(keys: int) -> str:
-    return "1 key" if keys == 1 else f"{keys} keys"

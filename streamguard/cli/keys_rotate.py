@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from streamguard.cli.keys import Config, confirmed, keys_app, print_json, the_service
+from streamguard.cli.keys import Config, confirmed, keys_app, the_service
+from streamguard.cli.output import print_json
 
 
 @keys_app.command()

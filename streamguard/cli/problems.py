@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from streamguard.cli.output import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -53,12 +55,12 @@ def summary(problems: Sequence[Problem], files: int) -> Text:
     from rich.text import Text
 
     counts = [
-        Text(f"{count} {severity}{'s' if count > 1 else ''}", style)
+        Text(counted(count, severity), style)
         for severity, style in _STYLES.items()
         if (count := sum(problem.severity == severity for problem in problems))
     ]
     found = Text(" and ").join(counts) if counts else Text("no problems", "bold green")
-    return found + Text(f" in {files} {'file' if files == 1 else 'files'}")
+    return found + Text(f" in {counted(files, 'file')}")
 
 
 def _screen(group: Sequence[Problem]) -> Iterable[Text]:

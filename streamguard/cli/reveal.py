@@ -18,6 +18,7 @@ import typer
 from streamguard.cli import app
 from streamguard.cli.desk import KeyFile, KeyVariable, desk_of, keyring_of, service_of
 from streamguard.cli.keys import Config, StoreUrl
+from streamguard.cli.output import show_progress
 from streamguard.cli.times import time_of
 from streamguard.errors import UsageError
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from confluent_kafka import Message
-    from rich.progress import Progress
 
     from streamguard.access.principal import Principal
     from streamguard.access.reading import Documents
@@ -337,7 +337,7 @@ def _reveal_topic(
     logs.setup("text", "error")
     before = int(end.timestamp() * 1000) if end else None
     failed = 0
-    with Reader(service, [topic], since=begin) as reader, _progress() as progress:
+    with Reader(service, [topic], since=begin) as reader, show_progress() as progress:
         task = progress.add_task("revealing", total=reader.total)
         messages = (
             message for message in reader.to_the_end() if before is None or message.timestamp()[1] < before
@@ -415,11 +415,3 @@ def _complain(where: str, answer: Answer) -> None:
 
 def _why(answer: Answer) -> str:
     return f"{answer.message} {answer.remedy}".rstrip()
-
-
-def _progress() -> Progress:
-    """On stderr, and only where somebody looks."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

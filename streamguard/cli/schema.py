@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.output import print_json
 
 
 class Kind(StrEnum):
@@ -35,8 +36,6 @@ def schema(
 
       streamguard schema test > test.schema.json
     """
-    import orjson
-
     from streamguard.guard.file_schemas import SCHEMAS
 
-    typer.echo(orjson.dumps(SCHEMAS[kind.value](), option=orjson.OPT_INDENT_2).decode())
+    print_json(SCHEMAS[kind.value]())

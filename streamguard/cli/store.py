@@ -8,6 +8,7 @@ import typer
 
 from streamguard.cli import app
 from streamguard.cli.keys import Config, StoreUrl, store_url
+from streamguard.cli.output import print_json
 
 _UPGRADE_SECONDS = 3600.0
 
@@ -45,10 +46,8 @@ def status(
     database.close()
     state = "missing" if found is None else _STATES[(found > REVISION) - (found < REVISION)]
     if as_json:
-        import orjson
-
         document = {"state": state, "revision": found, "newest": REVISION, "database": database.name}
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print_json(document)
     else:
         typer.echo(_SENTENCES[state].format(found=found, newest=REVISION, database=database.name))
     if state != "current":

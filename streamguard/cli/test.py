@@ -9,6 +9,7 @@ import typer
 
 from streamguard.cli import app
 from streamguard.cli.check import POLICY_FOLDER, SERVICE_FILE
+from streamguard.cli.output import counted, print_json
 from streamguard.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def _print(reports: list[Report], broken: dict[Path, list[Problem]]) -> None:
     failed = sum(not result.passed for result in results)
     counts = [Text(f"{len(results) - failed} passed", "green" if not failed else "")]
     counts += [Text(f"{failed} failed", "bold red")] if failed else []
-    files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
-    counts += [Text(f"{files} cannot be run", "bold red")] if broken else []
+    counts += [Text(f"{counted(len(broken), 'file')} cannot be run", "bold red")] if broken else []
     Console(stderr=not console.is_terminal).print(Text(", ").join(counts), highlight=False)
 
 
@@ -144,8 +144,6 @@ def _print_results(report: Report, console: Console) -> None:
 
 
 def _print_json(reports: list[Report], broken: dict[Path, list[Problem]]) -> None:
-    import orjson
-
     results = [result for report in reports for result in report.results]
     failed = sum(not result.passed for result in results)
     document: dict[str, Any] = {
@@ -157,7 +155,7 @@ def _print_json(reports: list[Report], broken: dict[Path, list[Problem]]) -> Non
             str(file): [problem.as_json() for problem in problems] for file, problems in broken.items()
         },
     }
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    print_json(document)
 
 
 def _as_document(report: Report) -> dict[str, Any]:

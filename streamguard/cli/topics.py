@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from streamguard.policy.models import Policy
@@ -40,9 +41,7 @@ def show(
     service, policies = _read(config)
     rows = _rows(service, policies)
     if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        print_json(rows)
     else:
         _print(rows)
     if any(not row["exists"] for row in rows):
@@ -121,19 +120,10 @@ def _row(row: dict[str, str], partitions: int | None, settings: Any) -> dict[str
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    import sys
-
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     columns = ("policy", "role", "topic", "partitions", "cleanup.policy", "retention.ms", "max.message.bytes")
-    table = Table(*columns, box=SIMPLE)
-    for row in rows:
-        cells = ["" if row[name] is None else str(row[name]) for name in columns]
-        if not row["exists"]:
-            cells[3] = "missing"
-        table.add_row(*(Text(cell) for cell in cells), style=None if row["exists"] else "red")
-    # What a pipe reads has no width to fit in.
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    shown = [row if row["exists"] else {**row, "partitions": "missing"} for row in rows]
+    print_table(
+        columns,
+        ([row[name] for name in columns] for row in shown),
+        styles=(None if row["exists"] else "red" for row in rows),
+    )

@@ -17,13 +17,12 @@ import orjson
 import typer
 
 from streamguard.cli import app
+from streamguard.cli.output import print_json, printable, show_progress, standard_output
 from streamguard.cli.times import time_of
 from streamguard.errors import UsageError
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
-    from rich.console import Console
-    from rich.progress import Progress
     from rich.text import Text
 
     from streamguard.streams.reader import Reader
@@ -112,13 +111,13 @@ def stats(
       streamguard violations stats --policy orders --json
     """
     found = _Stats()
-    with _reader(config, policy, since=time_of("--since", since)) as reader, _progress() as progress:
+    with _reader(config, policy, since=time_of("--since", since)) as reader, show_progress() as progress:
         task = progress.add_task("reading", total=reader.total)
         for violation in _wanted(reader.to_the_end(), code):
             found.add(violation)
             progress.update(task, completed=reader.done)
     if as_json:
-        typer.echo(orjson.dumps(found.as_document(), option=orjson.OPT_INDENT_2).decode())
+        print_json(found.as_document())
     else:
         found.show()
 
@@ -198,7 +197,7 @@ class _Lines:
     """One line per error; those of one violation stand below each other."""
 
     def __init__(self) -> None:
-        self.console = _console()
+        self.console = standard_output()
 
     def show(self, violation: Seen) -> None:
         """Print it."""
@@ -209,10 +208,10 @@ class _Lines:
         for number, error in enumerate(violation.errors):
             line = Text.assemble(
                 (f"{when:%Y-%m-%d %H:%M:%S}  " if number == 0 else " " * 21, "dim"),
-                f"{_printable(record):24}  ",
-                (f"{_printable(error['code']):24}", _STAGES.get(error["stage"], "")),
-                f"  {_printable(error['path']):20}",
-                (f"  {_printable(error['message'])}", "dim"),
+                f"{printable(record):24}  ",
+                (f"{printable(error['code']):24}", _STAGES.get(error["stage"], "")),
+                f"  {printable(error['path']):20}",
+                (f"  {printable(error['message'])}", "dim"),
             )
             self.console.print(line, soft_wrap=True, highlight=False)
 
@@ -259,7 +258,7 @@ class _Stats:
         """For people."""
         from rich.table import Table
 
-        console = _console()
+        console = standard_output()
         if not self.total:
             console.print("No violations.")
             return
@@ -286,21 +285,6 @@ class _Stats:
             console.print(table)
 
 
-def _console() -> Console:
-    """Standard output; what a pipe reads has no width to fit in."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 240)
-
-
-def _progress() -> Progress:
-    """On stderr, and only where somebody looks."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-
-
 def _bar(share: float) -> str:
     return "█" * max(1, round(24 * share))
 
@@ -308,12 +292,7 @@ def _bar(share: float) -> str:
 def _cell(text: str) -> Text:
     from rich.text import Text
 
-    return Text(_printable(text))
-
-
-def _printable(value: Any) -> str:
-    """Text that cannot drive a terminal, whoever wrote it to the topic."""
-    return "".join(letter if letter.isprintable() else "·" for letter in str(value))
+    return Text(printable(text))
 
 
 def _iso(milliseconds: int) -> str:
