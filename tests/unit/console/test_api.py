@@ -23,8 +23,9 @@ from streamguard.access.errors import AuditUnavailableError
 from streamguard.access.records import reversible_fields
 from streamguard.access.reveal import Desk
 from streamguard.access.tokens import StaticToken, StaticTokens, generate, hash_of
-from streamguard.console import api
-from streamguard.console.api import FAILURES, FAILURES_PER, Failures, create_app, source_of
+from streamguard.console import failures as bounds
+from streamguard.console.api import LARGEST, create_app
+from streamguard.console.failures import FAILURES, FAILURES_PER, Failures, source_of
 from streamguard.console.server import Tls, config
 from streamguard.crypto.aead import GcmSealer
 from streamguard.crypto.keyring import Keyring
@@ -193,7 +194,7 @@ def test_fields_of_policies(place, caller):
 
 
 def test_bad_credentials_reveal_nothing_and_are_on_the_trail(tmp_path, monkeypatch):
-    monkeypatch.setattr(api, "FAILURES", 1000)
+    monkeypatch.setattr(bounds, "FAILURES", 1000)
     with running_issuer() as issuer:
         place = Place(tmp_path, Authenticator(oidc(issuer)))
         (token,) = place.seal("email", "ana@example.com")
@@ -398,7 +399,7 @@ def test_requests_that_are_not_as_described(caller, body, where):
 
 def test_bounds(place, caller):
     failed(caller.ask(*["x"] * 1001), 422, "invalid")
-    failed(caller.send(b'{"values": "' + b"x" * api.LARGEST + b'"}'), 413, "too_large")
+    failed(caller.send(b'{"values": "' + b"x" * LARGEST + b'"}'), 413, "too_large")
     failed(caller.send("{}", **{"Content-Type": "text/plain"}), 415, "content_type")
     failed(caller.get("/v1/reveal"), 405, "method_not_allowed")
     failed(caller.get("/other"), 404, "not_found")
@@ -409,7 +410,7 @@ def test_bounds(place, caller):
 def test_who_asks_is_looked_at_before_what_is_asked(caller):
     stranger = Caller(caller.url, None)
     failed(stranger.send("nonsense"), 401, "credentials")
-    failed(stranger.send("x" * (api.LARGEST + 1)), 401, "credentials")
+    failed(stranger.send("x" * (LARGEST + 1)), 401, "credentials")
 
 
 # -- certificates ------------------------------------------------------------------------------------------------------
