@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema_rs
 import pytest
 from rich.console import Console
 
-from streamguard.cli import main
 from streamguard.cli.problems import show, summary
 from streamguard.crypto.kms.local import generate, write_file
 from streamguard.guard.file_schemas import SCHEMAS
@@ -30,30 +28,6 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "orders.yaml").write_text(GOOD)
     return tmp_path
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command's own entry point in this process, in the folder `here`, with nothing of it on a terminal."""
-    monkeypatch.chdir(here)
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["streamguard", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return Done(int(ended.value.code or 0), printed.out, printed.err)
-
-    return run
 
 
 # -- check -----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,8 @@
 """`streamguard erase`, and the commands of docs/erase.md: keys of persons go for good, and for good after a restore."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -237,21 +234,13 @@ def test_what_is_no_list_is_refused(line):
 # -- docs/erase.md ---------------------------------------------------------------------------------------------------
 
 
-def test_every_command_of_the_page_in_order(place, tmp_path):
+def test_every_command_of_the_page_in_order(place, shell, tmp_path):
     token = place.name_of("C1")
     again, for_machines, export, reapply = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     (tmp_path / "persons.txt").write_text("C1\n")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-    def run(command):
-        done = subprocess.run(
-            ["bash", "-euc", command], capture_output=True, text=True, check=True, env=environment
-        )
-        return done.stdout
-
-    assert "keys of 1 person." in run(again)
+    assert "keys of 1 person." in shell(again)
     assert place.opens(token) is None
-    assert json.loads(run(for_machines))["erased_before"] == 1
-    run(export)
+    assert json.loads(shell(for_machines))["erased_before"] == 1
+    shell(export)
     assert len((tmp_path / "erasures.ndjson").read_text().splitlines()) == 1
-    assert "0 of 1 key" in run(reapply)
+    assert "0 of 1 key" in shell(reapply)

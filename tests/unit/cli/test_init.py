@@ -8,12 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from streamguard.cli import main
 
 STREAMGUARD = str(Path(sys.executable).with_name("streamguard"))
 PEOPLE = [
@@ -37,31 +34,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "people.ndjson").write_text(ndjson(PEOPLE))
     return tmp_path
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command's own entry point in this process, with nothing of it on a terminal."""
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["streamguard", *arguments])
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        else:
-            code = 0
-        printed = capsys.readouterr()
-        return Done(code, printed.out, printed.err)
-
-    return run
 
 
 def test_a_file_becomes_a_schema_a_policy_and_its_tests(run, here):

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from streamguard.cli import app
 from streamguard.crypto.aead import SivSealer, open_token
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.kms.local import LocalKms, format_line, generate
 from streamguard.errors import ConfigError, KeyMissingError, UsageError
 from streamguard.store.store import open_store
+from tests.unit.cli.test_keys import refused, run
 
 COMMAND = Path(sys.executable).with_name("streamguard")
 STORE = "sqlite:///data.db"
@@ -41,17 +40,6 @@ def configure(destruction="{}"):
 
 def keyring():
     return Keyring(open_store(STORE), LocalKms.from_file(Path("master.key")))
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["keys", *map(str, arguments)])
-
-
-def refused(kind, *arguments):
-    """The error that a command ends with."""
-    error = run(*arguments).exception
-    assert isinstance(error, kind)
-    return error
 
 
 def typed(lines, *arguments):

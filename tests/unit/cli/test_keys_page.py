@@ -1,14 +1,9 @@
 """The commands of docs/keys.md do what the page says."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from streamguard.crypto.keyring import DataKey, Keyring
 from streamguard.crypto.kms.local import LocalKms, format_line
@@ -25,31 +20,12 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture
-def run(tmp_path):
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-    def shell(command):
-        done = subprocess.run(
-            ["bash", "-euc", command],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return shell
-
-
-def test_every_command_in_order(run, tmp_path):
+def test_every_command_in_order(shell, tmp_path):
     (service,) = blocks("yaml")
     init, listing, rotate, rewrap, destroy, reveal = blocks("sh")
     (tmp_path / "streamguard.yaml").write_text("kafka: {bootstrap.servers: 'localhost:9092'}\n" + service)
 
-    run(init)
+    shell(init)
     # A second master key in the file, which the page says is possible: that of the worked example.
     with (tmp_path / "keys" / "master.key").open("a") as file:
         file.write(format_line(MASTER) + "\n")
@@ -57,7 +33,7 @@ def test_every_command_in_order(run, tmp_path):
     row = KeyRow(KEY.id, KEY.element, "randomized", None, wrapped, "local:35cf2091cc89", datetime.now(UTC))
     assert open_store(f"sqlite:///{tmp_path}/streamguard.db").keys.add(row)
 
-    table, documents = run(listing.splitlines()[0]), json.loads(run(listing.splitlines()[1]))
+    table, documents = shell(listing.splitlines()[0]), json.loads(shell(listing.splitlines()[1]))
     assert KEY.id in table
     assert [(document["id"], document["element"]) for document in documents] == [(KEY.id, KEY.element)]
 
@@ -65,15 +41,15 @@ def test_every_command_in_order(run, tmp_path):
     keyring = Keyring(open_store(f"sqlite:///{tmp_path}/streamguard.db"), masters)
     keyring.pinned("email")
     keyring.pinned("phone")
-    assert "version 2" in run(rotate)
-    assert "Moved 0 keys" in run(rewrap)
-    assert "Destroyed 1 key" in run(destroy)
+    assert "version 2" in shell(rotate)
+    assert "Moved 0 keys" in shell(rewrap)
+    assert "Destroyed 1 key" in shell(destroy)
 
     (tmp_path / "clean.ndjson").write_text(json.dumps({"a": [TOKEN]}) + "\n")
     (tmp_path / "tokens.txt").write_text(TOKEN + "\n")
     assert TOKEN in reveal
     by_token, in_place, from_file = reveal.splitlines()
-    assert run(by_token) == '"12"\n'
-    run(in_place)
+    assert shell(by_token) == '"12"\n'
+    shell(in_place)
     assert (tmp_path / "revealed.ndjson").read_text() == '{"a":["12"]}\n'
-    assert json.loads(run(from_file)) == {"type": "text", "value": "12"}
+    assert json.loads(shell(from_file)) == {"type": "text", "value": "12"}

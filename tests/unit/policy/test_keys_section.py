@@ -6,8 +6,6 @@ import pytest
 from pydantic import SecretStr
 
 from streamguard.policy.keys import AwsKeys, LocalKeys, Pkcs11Keys, VaultKeys
-from streamguard.policy.problems import ProblemsError
-from streamguard.policy.service import load_service
 
 BROKER = "kafka: {bootstrap.servers: 'localhost:9092'}\n"
 VAULT = "provider: vault, address: 'https://vault:8200', key: sg"
@@ -15,13 +13,8 @@ SECRETS = {"TOKEN": "hunter2", "PIN": "4711"}
 
 
 @pytest.fixture
-def read(tmp_path: Path):
-    def read(keys: str):
-        file = tmp_path / "streamguard.yaml"
-        file.write_text(f"{BROKER}keys: {keys}\n")
-        return load_service(file, SECRETS).keys
-
-    return read
+def read(load):
+    return lambda keys: load(f"{BROKER}keys: {keys}\n", **SECRETS).keys
 
 
 def test_vault(read, tmp_path: Path):
@@ -86,11 +79,9 @@ def test_earlier_master_keys(read, tmp_path: Path):
         ("[]", "wrong_type", "'keys' must be a mapping", ""),
     ],
 )  # fmt: skip
-def test_mistakes(read, keys: str, code: str, message: str, suggestion: str):
-    with pytest.raises(ProblemsError) as failure:
-        read(keys)
-    (problem,) = failure.value.problems
+def test_mistakes(problems_of, keys: str, code: str, message: str, suggestion: str):
+    (problem,) = problems_of(f"{BROKER}keys: {keys}\n", **SECRETS)
     assert problem.code == code
     assert problem.message.startswith(message)
     assert problem.suggestion.startswith(suggestion)
-    assert "hunter2" not in str(failure.value)
+    assert "hunter2" not in str(problem)

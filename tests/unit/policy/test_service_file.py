@@ -7,35 +7,15 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import ConfigError
-from streamguard.policy.problems import Problem, ProblemsError
+from streamguard.policy.problems import ProblemsError
 from streamguard.policy.properties import RESERVED, TRANSLATABLE
-from streamguard.policy.service import Access, RevealLimit, Service, load_service
+from streamguard.policy.service import Access, RevealLimit, load_service
 
 START = "'start' must be earliest, latest, or a time such as 2026-01-31T12:00:00Z"
 BROKER = "kafka:\n  bootstrap.servers: localhost:9092\n"
 SASL = (
     "  security.protocol: SASL_SSL\n  sasl.mechanism: PLAIN\n  sasl.username: me\n  sasl.password: hunter2\n"
 )
-
-
-@pytest.fixture
-def load(tmp_path: Path):
-    def load(text: str, **environment: str) -> Service:
-        path = tmp_path / "streamguard.yaml"
-        path.write_text(text)
-        return load_service(path, environment)
-
-    return load
-
-
-@pytest.fixture
-def problems_of(load):
-    def problems_of(text: str, **environment: str) -> list[Problem]:
-        with pytest.raises(ProblemsError) as caught:
-            load(text, **environment)
-        return list(caught.value.problems)
-
-    return problems_of
 
 
 def test_the_defaults(load, tmp_path: Path) -> None:
