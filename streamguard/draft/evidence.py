@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from streamguard.formats.json import JsonForm
 from streamguard.guard.batch import Batch
 from streamguard.guard.decode import Decode
 from streamguard.policy.models import Value
-from streamguard.policy.paths import Path, Segment, Wild
+from streamguard.policy.paths import Path
 
 Values = Sequence[tuple[int, Any]]
 """What stands at a path: each value that is not null, with the number of its record."""
@@ -40,7 +40,7 @@ class Evidence:
         return [
             (row, value)
             for row, document in enumerate(self.documents)
-            for value in below(document, path.segments)
+            for value in path.values_in(document)
             if value is not None
         ]
 
@@ -86,18 +86,3 @@ def _nothing_to_read(form: Form, unreadable: Counter[str]) -> ConfigError:
         f"None of the records can be read as {form.name} ({codes}).",
         remedy if form.name == "json" else "See which schema the topic's producers use.",
     )
-
-
-def below(node: Any, segments: tuple[Segment, ...]) -> Iterator[Any]:
-    """What stands at a path of a document, nulls included."""
-    if not segments:
-        yield node
-        return
-    step, rest = segments[0], segments[1:]
-    if step is Wild.EACH:
-        for child in node if isinstance(node, list) else ():
-            yield from below(child, rest)
-    elif isinstance(node, dict):
-        children = node.values() if step is Wild.ANY else [node[step]] if step in node else []
-        for child in children:
-            yield from below(child, rest)

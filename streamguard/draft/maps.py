@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from streamguard.draft.evidence import below
 from streamguard.draft.shape import Shape, is_map
 from streamguard.formats.base import Leaf
 from streamguard.policy.paths import Path, Wild
@@ -36,7 +35,7 @@ def _is_whole(path: Path, documents: Sequence[dict[str, Any]], known: dict[Path,
     if path not in known:
         shape = Shape()
         for document in documents:
-            for value in below(document, path.segments):
+            for value in path.values_in(document):
                 shape.add(value)
         known[path] = not shape.names or is_map(shape)
     return known[path]

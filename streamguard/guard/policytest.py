@@ -352,19 +352,5 @@ def _text(content: bytes | None) -> str | None:
 def _untested(loaded: LoadedPolicy, documents: list[Any]) -> Iterator[str]:
     for text in loaded.policy.fields:
         path = paths.parse_path(text)
-        if not any(_holds(document, path.segments) for document in documents):
+        if not any(value is not None for document in documents for value in path.values_in(document)):
             yield text
-
-
-def _holds(node: Any, segments: tuple[paths.Segment, ...]) -> bool:
-    """Whether a document has a value at a path."""
-    if not segments:
-        return node is not None
-    step, *rest = segments
-    if step is paths.Wild.EACH:
-        below = node if isinstance(node, list) else []
-    elif step is paths.Wild.ANY:
-        below = list(node.values()) if isinstance(node, dict) else []
-    else:
-        below = [node[step]] if isinstance(node, dict) and step in node else []
-    return any(_holds(child, tuple(rest)) for child in below)

@@ -320,6 +320,11 @@ class Policy(Model):
         """Where explained rejections go."""
         return self.outputs.violations or f"{self.topic}.violations"
 
+    @property
+    def asks_registry(self) -> bool:
+        """Whether it needs a Schema Registry: for values that name their schema there, or for keys that do."""
+        return self.value.registry is not None or self.key_format != "text"
+
     def element(self, path: str) -> str:
         """What the value at `path` is, for key derivation and authenticated data: default ``<topic>.<path>``."""
         rule = self.fields.get(path)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from operator import itemgetter
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -64,6 +64,24 @@ class Path:
     def child(self, segment: Segment) -> Path:
         """The path one step deeper."""
         return Path((*self.segments, segment))
+
+    def values_in(self, document: Any) -> list[Any]:
+        """What stands at this path of a document, in its order, nulls included."""
+        found = [document]
+        for segment in self.segments:
+            found = [child for node in found for child in _children(node, segment)]
+        return found
+
+
+def _children(node: Any, segment: Segment) -> Iterable[Any]:
+    """What stands one step below a node of a document."""
+    if segment is Wild.EACH:
+        return node if isinstance(node, list) else ()
+    if not isinstance(node, dict):
+        return ()
+    if segment is Wild.ANY:
+        return node.values()
+    return (node[segment],) if segment in node else ()
 
 
 @dataclass(slots=True)

@@ -52,6 +52,9 @@ _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/)(.+)", re.DOTALL)
 _NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
 _GROUP: Final = r"^[A-Za-z0-9._-]{1,100}$"
 URL: Final = r"^(https://[^/\s#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?)(/[^\s#]*)?$"
+"""An address that is taken to the letter. Those of `keys.secure` lose their last slash, and may have no query; an
+issuer's name counts with its slash, and the address of its keys may have one."""
+
 _HEADER: Final = r"^[a-z0-9-]{1,100}$"
 _LEEWAY: Final = timedelta(minutes=5)
 

@@ -106,7 +106,7 @@ def compile_guards(
 def _guard(loaded: LoadedPolicy, keyring: Keyring, registry: Registry | None) -> Guard:
     policy, corridors = loaded.policy, None
     keys = registered_keys(policy, registry)
-    if policy.value.registry is not None or policy.key_format != "text":
+    if policy.asks_registry:
         if registry is None:
             raise ConfigError(
                 f"Policy '{loaded.policy.name}' asks a Schema Registry, and the service file names none.",

@@ -58,6 +58,29 @@ def test_covers(upper, lower, covers):
     assert parse_path(upper).covers(parse_path(lower)) is covers
 
 
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("a", ["x"]),
+        ("b", [None]),
+        ("c", []),
+        ("a.b", []),
+        ("items", [[{"n": 1}, {}, {"n": None}, 7]]),
+        ("items[*].n", [1, None]),
+        ("items.n", []),
+        ("items.*", []),
+        ("a[*]", []),
+        ("map.*", [1, [2, 3]]),
+        ("map.*[*]", [2, 3]),
+        ("map[*]", []),
+        ("*.y[*]", [2, 3]),
+    ],
+)
+def test_values_in_a_document(path, found):
+    document = {"a": "x", "b": None, "items": [{"n": 1}, {}, {"n": None}, 7], "map": {"x": 1, "y": [2, 3]}}
+    assert parse_path(path).values_in(document) == found
+
+
 FEW = st.lists(st.sampled_from(["a", "b", *Wild]), max_size=3).map(lambda segments: Path(tuple(segments)))
 
 

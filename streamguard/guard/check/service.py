@@ -39,12 +39,10 @@ def _registry(loaded: LoadedService, policies: Sequence[LoadedPolicy]) -> Iterat
     if loaded.service.registry is not None:
         return
     for policy in policies:
-        framed_keys = policy.policy.key_format != "text"
-        if policy.policy.value.registry is not None or framed_keys:
-            message = "the service file names no Schema Registry"
+        if policy.policy.asks_registry:
             yield policy.document.problem(
-                ("key_format",) if framed_keys else ("value", "registry"),
-                message,
+                ("value", "registry") if policy.policy.key_format == "text" else ("key_format",),
+                "the service file names no Schema Registry",
                 code="no_registry",
                 suggestion=f"add 'registry: {{url: …}}' to '{loaded.path}'",
             )
