@@ -41,13 +41,13 @@ def demo(
     from streamguard.demo.sample import Orders
     from streamguard.demo.service import find_policy
     from streamguard.demo.stages import Lines, Terminal, sum_up
-    from streamguard.demo.tally import Tally
+    from streamguard.demo.witness import Witness
 
     logs.setup("text", "error")
-    console, loaded, tally = Console(), find_policy(), Tally()
+    console, loaded, witness = Console(), find_policy(), Witness()
     watched = console.is_terminal and not console.is_dumb_terminal
-    with Terminal(console, Screen(loaded, tally)) if watched else Lines(console, tally) as stage:
-        play = Play(loaded, Orders(seed, faults), tally, stage)
+    with Terminal(console, Screen(loaded, witness)) if watched else Lines(console, witness) as stage:
+        play = Play(loaded, Orders(seed, faults), witness, stage)
         lasted = play.run(seconds=seconds or (math.inf if watched else _UNWATCHED_SECONDS), rate=rate)
-    sum_up(console, tally, lasted)
-    raise typer.Exit(1 if tally.missing or tally.twice or tally.leaks else 0)
+    sum_up(console, witness, lasted)
+    raise typer.Exit(1 if witness.missing or witness.twice or witness.leaks else 0)

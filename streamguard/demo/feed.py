@@ -11,7 +11,7 @@ from typing import Final
 from confluent_kafka import KafkaError, Message, Producer
 
 from streamguard.demo.sample import Orders, Sample
-from streamguard.demo.tally import Place
+from streamguard.demo.witness import Place
 
 _TICK: Final = 0.02  # seconds between two handfuls of orders
 _FLUSH: Final = 5.0  # seconds at most for the last of them

@@ -18,7 +18,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from streamguard.demo.tally import Outcome, Tally
+from streamguard.demo.witness import Outcome, Witness
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import Policy, Rule
 from streamguard.policy.paths import Path, Segment, Wild, parse_path
@@ -60,15 +60,15 @@ def look_up(document: Any, steps: Sequence[Segment]) -> Any:
 
 
 class Screen:
-    """Draws a tally. `address` is the broker's, `pid` the service's, `steps` what led to the first record."""
+    """Shows what a witness saw. `address` is the broker's, `pid` the service's, `steps` the way to the first record."""
 
-    def __init__(self, loaded: LoadedPolicy, tally: Tally) -> None:
+    def __init__(self, loaded: LoadedPolicy, witness: Witness) -> None:
         self.address = ""
         self.pid = 0
         self.rate = 0.0
         self.steps: list[str] = []
         self._policy = loaded.policy
-        self._tally = tally
+        self._witness = witness
         self._source = loaded.path.read_text()
         self._treatments = treatments(loaded.policy)
         self._spinner = Spinner("dots", style=_OURS)
@@ -77,7 +77,7 @@ class Screen:
 
     def draw(self, height: int) -> RenderableType:
         """The whole screen, for a terminal of so many lines."""
-        good, bad = self._good.hold(self._tally.passed), self._bad.hold(self._tally.refused)
+        good, bad = self._good.hold(self._witness.passed), self._bad.hold(self._witness.refused)
         if good is None:
             return self._starting(height)
         rows = max(5, min(len(self._treatments), height - 17))
@@ -122,7 +122,7 @@ class Screen:
         return sum(look_up(outcome.document, one.path.segments) is not None for one in self._treatments)
 
     def _flow(self) -> RenderableType:
-        tally, policy = self._tally, self._policy
+        witness, policy = self._witness, self._policy
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(no_wrap=True, ratio=4)
         grid.add_column(no_wrap=True, ratio=3)
@@ -135,23 +135,23 @@ class Screen:
             "",
             Text("StreamGuard", f"bold {_OURS}"),
             Text("    ┏━━━▶", _AFTER),
-            Text(f"{tally.clean:,}", f"bold {_AFTER}"),
+            Text(f"{witness.clean:,}", f"bold {_AFTER}"),
             Text.assemble((policy.clean_topic, "bold"), ("  protected", "dim")),
         )
         grid.add_row(
-            Text(f"{tally.sent:,} orders", _BEFORE),
+            Text(f"{witness.sent:,} orders", _BEFORE),
             Text("━━━━━━━▶", _BEFORE),
             Text(f"policy {policy.name}@{policy.version[:8]}", "dim"),
             Text("━━━━┫", _OURS),
             "",
-            Text(f"{tally.latency:.1f} s from end to end", "dim"),
+            Text(f"{witness.latency:.1f} s from end to end", "dim"),
         )
         grid.add_row(
             Text(f"{self.rate:,.0f} a second", "dim"),
             "",
             Text(f"streamguard run, pid {self.pid}", "dim"),
             Text("    ┗━━━▶", _BAD),
-            Text(f"{tally.rejected:,}", f"bold {_BAD}"),
+            Text(f"{witness.rejected:,}", f"bold {_BAD}"),
             Text.assemble((policy.violations_topic, "bold"), ("  explained", "dim")),
         )
         return _panel(grid, "")
@@ -179,7 +179,7 @@ class Screen:
         grid.add_column(no_wrap=True)
         grid.add_column(justify="right", no_wrap=True)
         grid.add_column(ratio=1, no_wrap=True)
-        codes = self._tally.top_codes(lines)
+        codes = self._witness.top_codes(lines)
         most = codes[0][1] if codes else 1
         for code, count in codes:
             grid.add_row(
@@ -204,7 +204,7 @@ class Screen:
 
     def _footer(self) -> RenderableType:
         where = Text(f"embedded broker {self.address} · Ctrl-C ends it", "dim")
-        return Group(Align.center(audit(self._tally)), Align.center(where))
+        return Group(Align.center(audit(self._witness)), Align.center(where))
 
 
 class _Held:
@@ -230,12 +230,13 @@ def _kind(outcome: Outcome) -> str:
     return outcome.sample.fault or outcome.sample.key.decode()
 
 
-def audit(tally: Tally) -> Text:
+def audit(witness: Witness) -> Text:
     """What the comparison of inputs and outputs says, in one line."""
-    if tally.leaks or tally.twice:
-        told = f"✗ {tally.leaks:,} records show what should be hidden, {tally.twice:,} came out twice"
+    if witness.leaks or witness.twice:
+        told = f"✗ {witness.leaks:,} records show what should be hidden, {witness.twice:,} came out twice"
         return Text(told, f"bold {_BAD}")
-    told = f"{tally.clean + tally.rejected:,} orders out, each once; no name, e-mail, phone, SSN or card number leaked"
+    out = witness.clean + witness.rejected
+    told = f"{out:,} orders out, each once; no name, e-mail, phone, SSN or card number leaked"
     return Text.assemble(("✓ ", f"bold {_AFTER}"), told)
 
 

@@ -16,7 +16,7 @@ from streamguard.demo.broker import EmbeddedBroker
 from streamguard.demo.feed import Feed
 from streamguard.demo.sample import Orders
 from streamguard.demo.service import DemoService
-from streamguard.demo.tally import Output, Tally
+from streamguard.demo.witness import Output, Witness
 from streamguard.errors import StreamGuardError
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.streams.agents.control import topic_of
@@ -38,16 +38,16 @@ class Stage(Protocol):
         """The service has been started, on the broker at `address`."""
 
     def draw(self, rate: float, lasts: float) -> None:
-        """Show the tally: orders per second now, and seconds since the first."""
+        """Show what the witness saw: orders per second now, and seconds since the first."""
 
 
 class Play:
-    """One demonstration. `tally` is what `stage` shows, and afterwards the result."""
+    """One demonstration. What `witness` saw is what `stage` shows, and afterwards the result."""
 
-    def __init__(self, loaded: LoadedPolicy, orders: Orders, tally: Tally, stage: Stage) -> None:
+    def __init__(self, loaded: LoadedPolicy, orders: Orders, witness: Witness, stage: Stage) -> None:
         self._loaded = loaded
         self._orders = orders
-        self._tally = tally
+        self._witness = witness
         self._stage = stage
         self._stop = threading.Event()
 
@@ -69,15 +69,15 @@ class Play:
             self._stage.step("the service, a process of its own: streamguard run")
             self._stage.serving(broker.address, service.start())
             reader = stack.enter_context(Reader(service.settings, outputs))
-            feed = Feed(broker.address, policy.topic, self._orders, self._tally.send)
+            feed = Feed(broker.address, policy.topic, self._orders, self._witness.send)
             self._stage.step("the first order, on its way through")
             return self._play(feed, self._watch(service, reader), seconds, rate)
 
     def _play(self, feed: Feed, watch: Iterator[None], seconds: float, rate: float) -> float:
         """Feed and watch. Each item of `watch` is a moment that passed."""
-        tally, began = self._tally, time.monotonic()
+        witness, began = self._witness, time.monotonic()
         feed.send_one()
-        while tally.missing and not self._stop.is_set():
+        while witness.missing and not self._stop.is_set():
             next(watch)
             if time.monotonic() - began > _STARTS_WITHIN:
                 raise StreamGuardError(
@@ -90,25 +90,25 @@ class Play:
         lasted = time.monotonic() - began
         feed.stop()
         ends = time.monotonic() + _DRAINS_WITHIN
-        while tally.missing and time.monotonic() < ends:
+        while witness.missing and time.monotonic() < ends:
             next(watch)
         return lasted
 
     def _watch(self, service: DemoService, reader: Reader) -> Iterator[None]:
-        """Read the outputs and keep the tally; yields about four times a second."""
+        """Read the outputs, for the witness to see; yields about four times a second."""
         clean, began = self._loaded.policy.clean_topic, time.monotonic()
         past: deque[tuple[float, int]] = deque([(began, 0)])
         drawn = began
         for message in reader.for_ever():
             if message is not None:
-                self._tally.take(_output(message), clean=message.topic() == clean)
+                self._witness.take(_output(message), clean=message.topic() == clean)
             now = time.monotonic()
             if now - drawn < _DRAWN_EVERY:
                 continue
             drawn = now
             service.check()
-            self._tally.settle()
-            past.append((now, self._tally.sent))
+            self._witness.settle()
+            past.append((now, self._witness.sent))
             while now - past[0][0] > _RATE_OVER:
                 past.popleft()
             (then, fewer), (_, more) = past[0], past[-1]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from streamguard.demo.live import Screen, audit
 from streamguard.demo.sample import FAULTS
-from streamguard.demo.tally import Tally
+from streamguard.demo.witness import Witness
 
 _LINE_EVERY: Final = 2.0
 
@@ -54,9 +54,9 @@ class Terminal:
 class Lines:
     """Prints a line now and then."""
 
-    def __init__(self, console: Console, tally: Tally) -> None:
+    def __init__(self, console: Console, witness: Witness) -> None:
         self._console = console
-        self._tally = tally
+        self._witness = witness
         self._printed = 0.0
 
     def __enter__(self) -> Self:
@@ -77,17 +77,17 @@ class Lines:
 
     def draw(self, rate: float, lasts: float) -> None:
         """One line every two seconds."""
-        tally = self._tally
-        if tally.clean + tally.rejected and lasts - self._printed >= _LINE_EVERY:
+        witness = self._witness
+        if witness.clean + witness.rejected and lasts - self._printed >= _LINE_EVERY:
             self._printed = lasts
-            done = f"{tally.clean:,} clean, {tally.rejected:,} violations"
-            self._print(f"{tally.sent:>7,} orders in, {rate:,.0f} a second; {done}")
+            done = f"{witness.clean:,} clean, {witness.rejected:,} violations"
+            self._print(f"{witness.sent:>7,} orders in, {rate:,.0f} a second; {done}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
 
 
-def sum_up(console: Console, tally: Tally, lasted: float) -> None:
+def sum_up(console: Console, witness: Witness, lasted: float) -> None:
     """What the demo has shown, for those who read it afterwards."""
 
     def say(*parts: str | Text | tuple[str, str]) -> None:
@@ -95,14 +95,14 @@ def sum_up(console: Console, tally: Tally, lasted: float) -> None:
 
     say(
         ("StreamGuard", "bold cyan"),
-        f" took {tally.sent:,} orders in {lasted:.0f} s: {tally.clean:,} left protected, "
-        f"{tally.rejected:,} were rejected and explained.",
+        f" took {witness.sent:,} orders in {lasted:.0f} s: {witness.clean:,} left protected, "
+        f"{witness.rejected:,} were rejected and explained.",
     )
-    say(audit(tally))
-    if tally.missing:
-        say((f"✗ {tally.missing:,} orders of {tally.sent:,} came out nowhere", "bold red"))
+    say(audit(witness))
+    if witness.missing:
+        say((f"✗ {witness.missing:,} orders of {witness.sent:,} came out nowhere", "bold red"))
     say()
-    for code, count in tally.codes.most_common():
+    for code, count in witness.codes.most_common():
         causes = ", ".join(name for name, fault in FAULTS.items() if fault.code == code)
         say(f"{count:>7,}  ", (f"{code:24}", "red"), (f" {causes}", "dim"))
     say()

@@ -10,7 +10,7 @@ from rich.console import Console
 from streamguard.demo.live import Screen, look_up, treatments
 from streamguard.demo.sample import FAULTS, Orders, Sample
 from streamguard.demo.service import find_policy
-from streamguard.demo.tally import Output, Tally
+from streamguard.demo.witness import Output, Witness
 from streamguard.policy.paths import parse_path
 
 
@@ -21,24 +21,24 @@ def drawn(screen, width=120, height=34):
 
 
 def playing(bad: Sample | None = None, code="schema.type", path="items[*].qty"):
-    tally = Tally()
-    screen = Screen(find_policy(), tally)
+    witness = Witness()
+    screen = Screen(find_policy(), witness)
     screen.address, screen.pid = "127.0.0.1:4242", 7
     samples = [next(Orders(faults=0)), *([bad] if bad else [])]
     for offset, sample in enumerate(samples):
-        tally.send((0, offset), sample)
+        witness.send((0, offset), sample)
     clean = orjson.loads(samples[0].value)
     clean["customer"]["name"] = "sg1.e.PROTECTED"
-    tally.take(Output((0, 0), orjson.dumps(clean), time.time()), clean=True)
+    witness.take(Output((0, 0), orjson.dumps(clean), time.time()), clean=True)
     if bad:
         body = {"code": code, "path": path, "message": "OUR OWN WORDS", "observed_at": "2026"}
-        tally.take(Output((0, 1), orjson.dumps(body), time.time()), clean=False)
-    tally.settle()
+        witness.take(Output((0, 1), orjson.dumps(body), time.time()), clean=False)
+    witness.settle()
     return screen
 
 
 def test_until_the_first_record_it_shows_the_policy_and_the_steps():
-    screen = Screen(find_policy(), Tally())
+    screen = Screen(find_policy(), Witness())
     screen.steps += ["a broker", "the service"]
     shown = drawn(screen)
     for text in ("customer.name:       encrypt", "a broker", "the service", "personal data"):
@@ -74,9 +74,9 @@ def test_it_fits_the_terminal(width, height):
 def test_a_record_stays_long_enough_to_be_read():
     screen = playing(next(Orders(faults=1)))
     first = drawn(screen)
-    screen._tally.send((0, 9), next(Orders(seed=2, faults=0)))
-    screen._tally.take(Output((0, 9), b'{"customer": {"name": "another"}}', time.time()), clean=True)
-    screen._tally.settle()
+    screen._witness.send((0, 9), next(Orders(seed=2, faults=0)))
+    screen._witness.take(Output((0, 9), b'{"customer": {"name": "another"}}', time.time()), clean=True)
+    screen._witness.settle()
     assert "another" not in first + drawn(screen)
 
 

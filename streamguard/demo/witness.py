@@ -1,4 +1,4 @@
-"""The demo's bookkeeping: every order that went in is looked for in what came out, once and without what it hid.
+"""What the demo saw: every order that went in is looked for in what came out, once and without what it hid.
 
 Nothing here knows the service; it compares what a producer sent with what a consumer reads, as an auditor would.
 """
@@ -45,8 +45,8 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts, and the latest outcomes: `passed`, `refused`. `send` is called in another thread than the rest."""
+class Witness:
+    """What it saw: counts, and the latest outcomes. `send` is called in another thread than the rest."""
 
     sent: int = 0
     clean: int = 0
