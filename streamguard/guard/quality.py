@@ -148,7 +148,7 @@ class _Reader:
         return values
 
     def compile(self, rule: QualityRule, types: Types) -> CompiledRule:
-        _program(rule, rule.rule)  # Its own mistakes first, at their own positions.
+        _program(rule, _TOKEN.sub(_top_level_has, rule.rule))  # Its own mistakes first, at their own positions.
         bound = frozenset(_BOUND.findall(rule.rule))
         paths: set[Names] = set()
         expression = _TOKEN.sub(lambda found: self._replace(found, bound, paths), rule.rule)
@@ -177,6 +177,11 @@ class _Reader:
             return whole
         paths.add(names)
         return variables.setdefault(names, f"__{len(self.fields) + len(self.presence)}") + method
+
+
+def _top_level_has(found: re.Match[str]) -> str:
+    """CEL knows ``has(a.b)`` only; here ``has(note)`` asks for a field at the top, and becomes a word as long."""
+    return "true".ljust(len(found[0])) if found["has"] and "." not in found["has"] else found[0]
 
 
 def _program(rule: QualityRule, expression: str) -> cel.Program:

@@ -65,6 +65,19 @@ def test_a_result_that_is_no_boolean_is_not_met():
     ) == {0: ["quality.inactive"]}
 
 
+def test_a_field_at_the_top_can_be_asked_for():
+    rules = [rule("!has(note) || size(note) < 4", "long"), rule("has(id)", "nobody")]
+    assert codes(rules, {"id": 1}, {"id": None, "note": "abc"}, {"note": "abcd"}, {"id": 2, "note": None}) == {
+        2: ["quality.long", "quality.nobody"],
+        3: ["quality.long"],
+    }
+    assert compile_rule(rules[0]).paths == {("note",)}
+    with pytest.raises(ConfigError, match=r"not a CEL expression \(line 1, column 18\)"):
+        compile_rule(rule("has( note ) && a ="))
+    with pytest.raises(ConfigError, match="not a CEL expression"):
+        compile_rule(rule("items.all(i, has(i))"))
+
+
 def test_rejected_rows_are_left_alone():
     batch = Batch("t", [b"", b""])
     batch.documents = [{}, {}]
