@@ -82,8 +82,7 @@ def tail(
     # Markers of transactions take offsets too, at most one per record.
     last = None if from_then or (code and count) else 2 * count
     with _reader(config, policy, since=from_then, last=last) as reader:
-        found = _wanted(reader.to_the_end(), code)
-        for violation in found if from_then else reversed(nlargest(count, found, key=attrgetter("when"))):
+        for violation in _wanted(reader.to_the_end(), code) if from_then else _latest(reader, code, count):
             show(violation)
         if follow:
             with suppress(KeyboardInterrupt):
@@ -156,6 +155,16 @@ class Seen:
     errors: tuple[dict[str, str], ...]
     source: tuple[str, int, int]
     policy: str
+
+
+def _latest(reader: Reader, code: str, count: int) -> Iterator[Seen]:
+    """The last `count`, oldest first. Those of one batch share their time: their sources tell which is later."""
+    found: list[Seen] = []
+    reading = True
+    while reading:
+        found = nlargest(count, _wanted(reader.to_the_end(), code), key=attrgetter("when", "source"))
+        reading = reader.further_back(count)
+    return reversed(found)
 
 
 def _wanted(messages: Iterable[Message | None], code: str) -> Iterator[Seen]:

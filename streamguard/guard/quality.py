@@ -148,7 +148,9 @@ class _Reader:
         return values
 
     def compile(self, rule: QualityRule, types: Types) -> CompiledRule:
-        _program(rule, _TOKEN.sub(_top_level_has, rule.rule))  # Its own mistakes first, at their own positions.
+        _program(
+            rule, _TOKEN.sub(_top_level_has, rule.rule)
+        )  # Its own mistakes first, at their own positions.
         bound = frozenset(_BOUND.findall(rule.rule))
         paths: set[Names] = set()
         expression = _TOKEN.sub(lambda found: self._replace(found, bound, paths), rule.rule)

@@ -5,6 +5,7 @@ A `Reader` belongs to no consumer group and commits nothing. It sees committed r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -19,6 +20,7 @@ from streamguard.streams.client import CONNECTION, END_OF_PARTITION, FINAL, admi
 _ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
 _AT_ONCE: Final = 500  # records taken in one call
 _WAIT: Final = 0.2  # seconds to wait for them
+_FURTHER: Final = 10  # times as far before the end, where too few records were found
 
 Place = tuple[str, int]
 """A topic and one of its partitions."""
@@ -53,16 +55,14 @@ class Reader:
             logger=logs.librdkafka(),
         )
         try:
-            starts, self._ends = self._range(topics, last)
-            self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+            self._lows, starts, self._ends = self._range(topics, last)
+            self._begin(starts)
         except KafkaException as problem:
             self._consumer.close()
             raise trouble(problem.args[0], service, topics[0]) from None
         except BaseException:
             self._consumer.close()
             raise
-        self._starts = starts
-        self._at = dict(starts)
 
     @property
     def total(self) -> int:
@@ -81,6 +81,20 @@ class Reader:
             yield from self._take(pending)
             pending = {place for place in pending if self._at[place] < self._ends[place]}
 
+    def further_back(self, count: int) -> bool:
+        """Begin anew, and earlier in the partitions that gave fewer than `count` records. False where none has more.
+
+        Records of aborted transactions take offsets, any number of them; nobody can tell before reading.
+        """
+        short = {
+            place: max(self._lows[place], end - _FURTHER * (end - self._starts[place]))
+            for place, end in self._ends.items()
+            if self._taken[place] < count and self._starts[place] > self._lows[place]
+        }
+        if short:
+            self._begin({**self._starts, **short})
+        return bool(short)
+
     def for_ever(self) -> Iterator[Message | None]:
         """All records, those to come included; None whenever there is none for the moment."""
         while True:
@@ -97,6 +111,12 @@ class Reader:
     ) -> None:
         self._consumer.close()
 
+    def _begin(self, starts: dict[Place, int]) -> None:
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+        self._starts = starts
+        self._at = dict(starts)
+        self._taken: Counter[Place] = Counter()
+
     def _take(self, pending: set[Place]) -> list[Message]:
         """The next records. A partition of `pending` at whose end we are is taken to have ended where it should."""
         messages: list[Message] = []
@@ -104,6 +124,7 @@ class Reader:
             place, offset, error = _place(message), message.offset() or 0, message.error()
             if error is None:
                 self._at[place] = offset + 1
+                self._taken[place] += 1
                 if message.timestamp()[1] >= self._since_ms:  # Kafka finds the batch, not the record
                     messages.append(message)
             elif error.code() == END_OF_PARTITION:
@@ -113,13 +134,16 @@ class Reader:
                 raise trouble(error, self._service, place[0])
         return messages
 
-    def _range(self, topics: Sequence[str], last: int | None) -> tuple[dict[Place, int], dict[Place, int]]:
-        """First offsets to read, and the present ends."""
+    def _range(
+        self, topics: Sequence[str], last: int | None
+    ) -> tuple[dict[Place, int], dict[Place, int], dict[Place, int]]:
+        """First offsets that there are, first offsets to read, and the present ends."""
         places = [(topic, partition) for topic in topics for partition in self._partitions(topic)]
         marks: dict[Place, tuple[int, int]] = {
             place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_ANSWER_WITHIN)
             for place in places
         }
+        lows = {place: low for place, (low, _) in marks.items()}
         ends = {place: high for place, (_, high) in marks.items()}
         if self._since_ms:
             found = self._consumer.offsets_for_times(
@@ -127,10 +151,14 @@ class Reader:
                 timeout=_ANSWER_WITHIN,
             )
             starts = {(one.topic, one.partition): one.offset for one in found}
-            return {place: start if start >= 0 else ends[place] for place, start in starts.items()}, ends
+            return (
+                lows,
+                {place: start if start >= 0 else ends[place] for place, start in starts.items()},
+                ends,
+            )
         if last is not None:
-            return {place: max(low, high - last) for place, (low, high) in marks.items()}, ends
-        return {place: low for place, (low, _) in marks.items()}, ends
+            return lows, {place: max(low, high - last) for place, (low, high) in marks.items()}, ends
+        return lows, lows, ends
 
     def _partitions(self, topic: str) -> list[int]:
         found = self._consumer.list_topics(topic, timeout=_ANSWER_WITHIN).topics[topic]

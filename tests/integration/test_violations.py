@@ -84,6 +84,18 @@ def test_tail_shows_the_latest_committed_ones_oldest_first(filled):
     assert filled.numbers("-n", "4", "--code", "schema") == [7, 8, 9, 19]
 
 
+def test_tail_tells_the_later_one_of_those_that_share_a_time(site):
+    site.time = lambda _: 1_767_225_660_000
+    site.write(range(0, 30, 3))  # one partition: Kafka's order is the sources'
+    assert site.numbers("-n", "4") == [18, 21, 24, 27]
+
+
+def test_tail_finds_the_latest_behind_what_was_aborted(site):
+    site.write(range(9))
+    site.write(range(100, 190), commit=False)
+    assert site.numbers("-n", "4") == [5, 6, 7, 8]
+
+
 def test_tail_shows_all_since_a_time(filled):
     since = datetime.fromtimestamp(filled.time(15) / 1000, UTC).isoformat()
     assert sorted(filled.numbers("--since", since)) == [15, 16, 17, 18, 19]

@@ -67,7 +67,9 @@ def test_a_result_that_is_no_boolean_is_not_met():
 
 def test_a_field_at_the_top_can_be_asked_for():
     rules = [rule("!has(note) || size(note) < 4", "long"), rule("has(id)", "nobody")]
-    assert codes(rules, {"id": 1}, {"id": None, "note": "abc"}, {"note": "abcd"}, {"id": 2, "note": None}) == {
+    assert codes(
+        rules, {"id": 1}, {"id": None, "note": "abc"}, {"note": "abcd"}, {"id": 2, "note": None}
+    ) == {
         2: ["quality.long", "quality.nobody"],
         3: ["quality.long"],
     }
