@@ -131,53 +131,64 @@ def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], l
     files = find_policies(paths or [POLICY_FOLDER])
     if not files:
         raise UsageError("No policy is there.", "A policy is a .yaml file that is not a .test.yaml.")
-    policies, problems = load_all(files)
-    return policies, in_order([*problems, *check_all(policies)])
+    policies, problems = look_at_all(files)
+    return _whole(policies), in_order([*problems, *check_all(policies)])
 
 
 def _look_at_service(config: Path) -> tuple[list[LoadedPolicy], list[Problem]]:
     from streamguard.guard.check import check_all
     from streamguard.guard.check.service import service_problems
     from streamguard.policy.problems import ProblemsError, in_order
-    from streamguard.policy.service import read_service
+    from streamguard.policy.service import look_at_service
     from streamguard.streams.properties import refused_properties
 
     try:
-        loaded = read_service(config)
+        loaded, problems = look_at_service(config)
     except ProblemsError as error:
         return [], list(error.problems)
     document = loaded.document
-    problems = [
+    policies: list[LoadedPolicy] = []
+    if "policies" not in loaded.gaps:
+        try:
+            policies, unreadable = look_at_all(loaded.service.policy_files())
+            problems += unreadable
+        except ConfigError as error:
+            problems.append(
+                document.problem(("policies",), error.message, code="missing_file", suggestion=error.remedy)
+            )
+    told = {problem.path for problem in problems if problem.file == document.file}
+    more = [
         document.problem(("kafka", name), f"'{name}' {reason}", code="refused_property", on="key")
         for name, reason in refused_properties(loaded.service.kafka)
     ]
-    policies: list[LoadedPolicy] = []
-    try:
-        policies, unreadable = load_all(loaded.service.policy_files())
-        problems += unreadable
-    except ConfigError as error:
-        problems.append(
-            document.problem(("policies",), error.message, code="missing_file", suggestion=error.remedy)
-        )
-    problems += service_problems(loaded, policies)
-    return policies, in_order([*problems, *check_all(policies)])
+    more += service_problems(loaded, policies)
+    problems += [p for p in more if p.file != document.file or p.path not in told]
+    return _whole(policies), in_order([*problems, *check_all(policies)])
 
 
-def load_all(files: Sequence[Path]) -> tuple[list[LoadedPolicy], list[Problem]]:
-    """The policies that can be read, and the problems of the others."""
-    from streamguard.policy.loader import load_policy
+def look_at_all(files: Sequence[Path]) -> tuple[list[LoadedPolicy], list[Problem]]:
+    """What can be read of the policies, and the problems with the rest."""
+    from streamguard.policy.loader import look_at
     from streamguard.policy.problems import Problem, ProblemsError
 
     policies: list[LoadedPolicy] = []
     problems: list[Problem] = []
     for file in files:
         try:
-            policies.append(load_policy(file))
+            policy, found = look_at(file)
         except ProblemsError as error:
             problems += error.problems
         except ConfigError as error:
             problems.append(Problem(str(file), 0, 0, "", error.message, error.remedy, code="missing_file"))
+        else:
+            policies += [policy] if policy is not None else []
+            problems += found
     return policies, problems
+
+
+def _whole(policies: Sequence[LoadedPolicy]) -> list[LoadedPolicy]:
+    """Those that can be used, as far as reading goes."""
+    return [loaded for loaded in policies if not loaded.gaps]
 
 
 def _print(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bool) -> None:

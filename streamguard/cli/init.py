@@ -231,13 +231,13 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
 
 def _beside_others(files: Files) -> list[str]:
     """What keeps the policy from running in one service with those that are in its folder already."""
-    from streamguard.cli.check import load_all
+    from streamguard.cli.check import look_at_all
     from streamguard.guard.check.together import between
     from streamguard.policy.loader import find_policies, load_policy
 
-    others, _ = load_all([path for path in find_policies([files.policy.parent]) if path != files.policy])
+    others, _ = look_at_all([path for path in find_policies([files.policy.parent]) if path != files.policy])
     mine = load_policy(files.policy)
-    problems = [problem for other in others for problem in between([other, mine])]
+    problems = [problem for other in others if not other.gaps for problem in between([other, mine])]
     return [f"beside the other policies, {problem.message} ({problem.suggestion})" for problem in problems]
 
 

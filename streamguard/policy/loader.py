@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from streamguard.policy.document import Document, read_document
+from streamguard.policy.gaps import read_around
 from streamguard.policy.models import Policy
 from streamguard.policy.problems import Problem, ProblemsError, nearest
 from streamguard.policy.wording import problems_of
@@ -34,7 +35,8 @@ class LoadedPolicy:
     """A policy as it was read, with what is needed to use it and to talk about it.
 
     `policy` has its name and version filled in; `schema` is the parsed schema (of a .proto file, its text), None when
-    the policy names none; `schema_path` is its file; `document` knows the place of every value.
+    the policy names none; `schema_path` is its file; `document` knows the place of every value. `gaps` are the sections
+    (``schema`` among them) that `look_at` could not read: a policy that has any is there to be checked, not to be used.
     """
 
     policy: Policy
@@ -42,6 +44,7 @@ class LoadedPolicy:
     schema: Any
     schema_path: Path | None
     document: Document
+    gaps: frozenset[str] = frozenset()
 
     @property
     def version(self) -> str:
@@ -51,27 +54,41 @@ class LoadedPolicy:
 
 def load_policy(path: Path | str) -> LoadedPolicy:
     """Read and validate a policy. Raises ProblemsError with every problem, ConfigError when a file cannot be read."""
+    loaded, problems = look_at(path)
+    if loaded is None or problems:
+        raise ProblemsError(problems)
+    return loaded
+
+
+def look_at(path: Path | str) -> tuple[LoadedPolicy | None, list[Problem]]:
+    """What can be read of a policy, and what is wrong with the rest.
+
+    Raises ProblemsError where the file is no YAML, ConfigError when it cannot be read.
+    """
     path = Path(path)
     document = read_document(path, what="policy")
-    policy, problems = _validated(document)
+    policy, gaps, problems = _validated(document)
     schema_path, schema, schema_bytes = None, None, b""
     named = _named_schema(document)
     if named is not None:
+        of_schema: list[Problem] = []
         schema_path = find_schema(path, named)
         if schema_path is None:
-            problems.append(_missing_schema(document, path, named))
+            of_schema.append(_missing_schema(document, path, named))
         else:
-            schema_bytes = _read_schema(document, schema_path, problems)
-            schema = _parse_schema(document, schema_path, schema_bytes, problems)
-    if policy is None or problems:
-        raise ProblemsError(problems)
+            schema_bytes = _read_schema(document, schema_path, of_schema)
+            schema = _parse_schema(document, schema_path, schema_bytes, of_schema)
+        gaps |= {"schema"} if of_schema else set()
+        problems += of_schema
+    if policy is None:
+        return None, problems
     policy = policy.model_copy(
         update={
             "name": policy.name or default_name(path),
             "version": policy.version or _digest(document.data, schema_bytes),
         }
     )
-    return LoadedPolicy(policy, path, schema, schema_path, document)
+    return LoadedPolicy(policy, path, schema, schema_path, document, gaps), problems
 
 
 def default_name(path: Path) -> str:
@@ -98,14 +115,17 @@ def _schema_folders(policy: Path) -> list[Path]:
     return [home, home.parent if home.name else home / "..", home / ".." / "schemas", Path()]
 
 
-def _validated(document: Document) -> tuple[Policy | None, list[Problem]]:
+def _validated(document: Document) -> tuple[Policy | None, frozenset[str], list[Problem]]:
+    """The policy, as far as it can be read; the sections with gaps; and what is wrong with them."""
     if not isinstance(document.data, dict):
         what = "the file is empty" if document.data is None else "a policy is a mapping"
-        return None, [document.problem((), what, code="missing", suggestion="begin with 'topic: …'")]
+        problem = document.problem((), what, code="missing", suggestion="begin with 'topic: …'")
+        return None, frozenset(), [problem]
     try:
-        return Policy.model_validate(document.data), []
+        return Policy.model_validate(document.data), frozenset(), []
     except ValidationError as error:
-        return None, problems_of(error, Policy, document)
+        policy, gaps = read_around(document, error) or (None, frozenset())
+        return policy, gaps, problems_of(error, Policy, document)
 
 
 def _named_schema(document: Document) -> str | None:

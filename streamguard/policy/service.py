@@ -40,7 +40,7 @@ from streamguard.policy.models import ELEMENT_PATTERN, Duration, Model, TopicNam
 from streamguard.policy.problems import Problem, ProblemsError
 from streamguard.policy.properties import SHOWN, Properties, property_problems
 from streamguard.policy.registry import RegistrySettings
-from streamguard.policy.wording import problems_of
+from streamguard.policy.wording import places_of, problems_of
 
 _DEFAULT_PATHS: Final = {
     "policies": ["policies"],
@@ -328,11 +328,15 @@ class Service(Model):
 
 @dataclass(frozen=True, slots=True)
 class LoadedService:
-    """A service file as it was read; `document` knows the place of every value."""
+    """A service file as it was read; `document` knows the place of every value.
+
+    `gaps` are the sections in which `look_at_service` found something wrong: with any, it is only there to be checked.
+    """
 
     service: Service
     path: Path
     document: Document
+    gaps: frozenset[str] = frozenset()
 
 
 def load_service(path: Path | str, environment: Mapping[str, str] = os.environ) -> Service:
@@ -342,6 +346,19 @@ def load_service(path: Path | str, environment: Mapping[str, str] = os.environ) 
 
 def read_service(path: Path | str, environment: Mapping[str, str] = os.environ) -> LoadedService:
     """The same, with the document, for those who report problems in it."""
+    loaded, problems = look_at_service(path, environment)
+    if problems:
+        raise ProblemsError(problems)
+    return loaded
+
+
+def look_at_service(
+    path: Path | str, environment: Mapping[str, str] = os.environ
+) -> tuple[LoadedService, list[Problem]]:
+    """What can be read of a service file, and what is wrong with the rest, for which defaults stand.
+
+    Raises ProblemsError where the file is no mapping in YAML, ConfigError when it cannot be read.
+    """
     path = Path(path)
     document = read_document(path, what="service file", secret=_is_secret)
     if not isinstance(document.data, dict):
@@ -359,13 +376,17 @@ def read_service(path: Path | str, environment: Mapping[str, str] = os.environ) 
         message = f"'{place[-1]}' is a secret, and does not belong in this file"
         advice = f"write {place[-1]}: ${{NAME}}, and set that environment variable"
         problems.append(document.problem(place, message, code="secret_in_file", suggestion=advice))
+    gaps = {re.split(r"[.\[]", problem.path)[0] for problem in problems}
+    data = _from_folder(data, path.parent)
     try:
-        service = Service.model_validate(_from_folder(data, path.parent))
+        service = Service.model_validate(data)
     except ValidationError as error:
-        raise ProblemsError([*problems, *problems_of(error, Service, document)]) from None
-    if problems:
-        raise ProblemsError(problems)
-    return LoadedService(service, path, document)
+        problems += problems_of(error, Service, document)
+        wrong = {str(place[0]) for place in places_of(error, document)}
+        gaps |= wrong
+        rest = {name: section for name, section in data.items() if name not in wrong}
+        service = Service.model_validate({"kafka": {}, **rest})
+    return LoadedService(service, path, document, frozenset(gaps)), problems
 
 
 def _is_secret(place: Place) -> bool:

@@ -75,6 +75,19 @@ def problems_of(
     return [p for p in found if f"did you mean {p.message.removesuffix(' is missing')}?" not in advice]
 
 
+def places_of(error: ValidationError, document: Document) -> list[Place]:
+    """Where in `document` something is wrong or missing: the place to change for each error."""
+    places: dict[Place, None] = {}
+    for detail in error.errors(include_url=False, include_input=False):
+        at = _written(document, (), detail["loc"])
+        if detail["type"] == "missing":
+            at = (*at, detail["loc"][-1])
+        elif detail["type"] == "refused":
+            at = (*at, *detail["ctx"]["at"])
+        places[at] = None
+    return list(places)
+
+
 def _explain(
     details: Sequence[ErrorDetails], at: Place, model: type[BaseModel], document: Document, root: Place
 ) -> Iterator[Problem]:

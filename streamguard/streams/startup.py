@@ -27,7 +27,7 @@ from streamguard.guard.guard import Guard
 from streamguard.guard.registered import RegisteredCorridors, registered_keys
 from streamguard.metrics import observe_kms, observe_registry
 from streamguard.policy import service as service_file
-from streamguard.policy.loader import LoadedPolicy, load_policy
+from streamguard.policy.loader import LoadedPolicy, look_at
 from streamguard.policy.problems import Problem, ProblemsError, errors
 from streamguard.policy.service import LoadedService, Service
 from streamguard.streams import topics
@@ -74,9 +74,12 @@ def read_policies(service: Service) -> dict[str, LoadedPolicy]:
     problems: list[Problem] = []
     for file in service.policy_files():
         try:
-            loaded.append(load_policy(file))
+            policy, found = look_at(file)
         except ProblemsError as error:
             problems += error.problems
+            continue
+        problems += found
+        loaded += [policy] if policy is not None else []
     problems += check_all(loaded)
     if errors(problems):
         raise ProblemsError(problems)

@@ -7,11 +7,12 @@ because nobody thought of it. Each rule yields the problems it finds, and all of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from streamguard.errors import ConfigError
 from streamguard.formats.base import Form
+from streamguard.formats.json import JsonForm
 from streamguard.formats.open import declared_form
 from streamguard.guard.check import paths, records, transforms
 from streamguard.guard.check.facts import Facts, as_clause
@@ -19,7 +20,9 @@ from streamguard.guard.check.together import between
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.problems import Problem, errors, in_order
 
-RULES: Final = (
+Rule = Callable[[Facts], Iterable[Problem]]
+
+RULES: Final[Sequence[Rule]] = (
     paths.unknown_paths,
     paths.overlapping_paths,
     paths.overlapping_tags,
@@ -40,16 +43,31 @@ RULES: Final = (
 )
 """Everything that is checked of one policy."""
 
+WITHOUT_SCHEMA: Final[Sequence[Rule]] = (
+    paths.overlapping_paths,
+    transforms.field_transforms,
+    transforms.tagged_transforms,
+    transforms.key_transform,
+    records.output_topics,
+)
+"""What can be checked while the policy's schema is missing or wrong."""
+
+_SHARED: Final = frozenset({"topic", "name", "outputs"})
+"""Sections that other policies are held against."""
+
 
 def check(loaded: LoadedPolicy) -> list[Problem]:
     """Every problem of one policy, in the order of its lines."""
+    if "schema" in loaded.gaps:
+        return _problems(Facts(loaded, JsonForm(None)), WITHOUT_SCHEMA)
     try:
         facts = Facts(loaded, declared_form(loaded))
     except ConfigError as error:
         message = as_clause(error.message)
-        return [
-            loaded.document.problem(("value", "schema"), message, code="bad_schema", suggestion=error.remedy)
-        ]
+        problem = loaded.document.problem(
+            ("value", "schema"), message, code="bad_schema", suggestion=error.remedy
+        )
+        return in_order([problem, *_problems(Facts(loaded, JsonForm(None)), WITHOUT_SCHEMA)])
     return _problems(facts)
 
 
@@ -58,14 +76,14 @@ def check_against(loaded: LoadedPolicy, form: Form) -> list[Problem]:
     return _problems(Facts(loaded, form))
 
 
-def _problems(facts: Facts) -> list[Problem]:
-    found = facts.bad_paths + [problem for rule in RULES for problem in rule(facts)]
-    if not errors(found):  # what leaves can be described once everything else is right
-        found += transforms.clean_schema(facts)
+def _problems(facts: Facts, rules: Sequence[Rule] = RULES) -> list[Problem]:
+    found = facts.bad_paths + [problem for rule in rules for problem in rule(facts)]
+    if rules is RULES and not facts.loaded.gaps and not errors(found):
+        found += transforms.clean_schema(facts)  # what leaves can be described once everything else is right
     return in_order(found)
 
 
 def check_all(policies: Sequence[LoadedPolicy]) -> list[Problem]:
     """Every problem of each policy, and of all of them together in one service."""
     alone = [problem for loaded in policies for problem in check(loaded)]
-    return in_order([*alone, *between(policies)])
+    return in_order([*alone, *between([loaded for loaded in policies if not loaded.gaps & _SHARED])])

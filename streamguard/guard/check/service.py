@@ -18,11 +18,14 @@ _COMMITS_PER_TRANSACTION: Final = 3
 
 
 def service_problems(loaded: LoadedService, policies: Sequence[LoadedPolicy]) -> Iterator[Problem]:
-    """What is wrong with a service file that reads well, and with its policies in it."""
-    yield from _master_key(loaded)
+    """What is wrong with the sections of a service file that read well, and with its policies in it."""
     yield from _certificates(loaded)
-    yield from _commit_intervals(loaded, policies)
-    yield from _registry(loaded, policies)
+    if "keys" not in loaded.gaps:
+        yield from _master_key(loaded)
+    if "transaction_timeout_ms" not in loaded.gaps:
+        yield from _commit_intervals(loaded, policies)
+    if "registry" not in loaded.gaps:
+        yield from _registry(loaded, policies)
 
 
 def _master_key(loaded: LoadedService) -> Iterator[Problem]:

@@ -13,7 +13,9 @@ from streamguard.cli.problems import show, summary
 from streamguard.crypto.kms.local import generate, write_file
 from streamguard.guard.file_schemas import SCHEMAS
 from streamguard.policy.document import read_document
-from streamguard.policy.problems import Problem
+from streamguard.policy.problems import Problem, ProblemsError
+from streamguard.policy.service import Service
+from streamguard.streams.startup import read_policies
 
 GOOD = "topic: orders\nkey: keep\nvalue: {schema: s.json}\nfields: {a: encrypt}\n"
 BAD = GOOD.replace("encrypt", "encypt")
@@ -78,6 +80,118 @@ def test_as_json(run, here: Path) -> None:
     ]
     (here / "policies" / "orders.yaml").write_text(GOOD)
     assert json.loads(run("check", "--json").stdout)["ok"] is True
+
+
+FAULTY = """\
+topic: orders
+kee: keep
+value: {schema: s.json, max_depth: 0}
+delivery: once
+timestamp: {truncate: {to: week}}
+violation_limit: {ratio: 2, per: 1}
+fields:
+  a: {encrypt: {determinstic: true}, elment: x}
+  b: {mask: {}, hash: {}}
+  c: encypt
+  d: {encrypt: 5}
+keep: [1, e]
+clean: {a: [trim, loewr], e: trim}
+quality:
+  - {rule: x > 1, code: Bad}
+  - {rule: "a ==", code: worse, mesage: hm}
+  - {rule: size(a)}
+tags: {PII: {}}
+"""
+
+
+def test_a_mistake_of_the_form_hides_no_other_problem(run, here: Path) -> None:
+    (here / "policies" / "orders.yaml").write_text(FAULTY)
+    done = run("check", "--json", "policies/orders.yaml")
+    found = [(p["line"], p["code"], p["message"]) for p in json.loads(done.stdout)["problems"]]
+    assert [(line, code) for line, code, _ in found] == [
+        (1, "missing"),
+        (2, "unknown_key"),
+        (3, "wrong_value"),
+        (4, "wrong_value"),
+        (5, "wrong_value"),
+        (6, "wrong_value"),
+        (6, "wrong_value"),
+        (8, "unknown_option"),
+        (8, "unknown_key"),
+        (9, "unknown_path"),
+        (9, "wrong_value"),
+        (10, "unknown_path"),
+        (10, "unknown_transform"),
+        (11, "unknown_path"),
+        (11, "wrong_type"),
+        (12, "wrong_type"),
+        (12, "unknown_path"),
+        (12, "unknown_path"),
+        (13, "wrong_value"),
+        (13, "unknown_path"),
+        (15, "unknown_path"),
+        (15, "wrong_value"),
+        (16, "bad_rule"),
+        (16, "unknown_key"),
+        (17, "missing"),
+        (17, "bad_rule"),
+        (18, "wrong_value"),
+    ], found
+    with pytest.raises(ProblemsError) as refused:  # the service, at its start and at a reload
+        read_policies(Service.model_validate({"kafka": {}, "policies": ["policies"]}))
+    assert [problem.message for problem in refused.value.problems] == [message for *_, message in found]
+
+
+@pytest.mark.parametrize("schema", ["nowhere.json", "broken.json", "wrong.json"])
+def test_a_schema_that_cannot_be_used_hides_no_mistake_in_a_transform(run, here: Path, schema: str) -> None:
+    (here / "broken.json").write_text("{")
+    (here / "wrong.json").write_text('{"type": "strnig"}')
+    (here / "policies" / "orders.yaml").write_text(
+        f"topic: orders\nkey: tokenise\nvalue: {{schema: {schema}}}\noutputs: {{clean: orders}}\n"
+        "fields: {a: encypt, b: {mask: {keep: 1}}}\nkeep: [c, a]\nclean: {c: coerce}\n"
+    )
+    problems = json.loads(run("check", "--json", "policies/orders.yaml").stdout)["problems"]
+    of_schema = "missing_file" if schema == "nowhere.json" else "bad_schema"
+    assert [(p["line"], p["code"]) for p in problems] == [
+        (2, "unknown_transform"),
+        (3, of_schema),
+        (4, "topic_loop"),
+        (5, "unknown_transform"),
+        (5, "unknown_option"),
+        (6, "overlap"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "section", ["value: {shema: s.json}", "fields: [a]", "keep: a", "subject: [a]", "tags: PII", "value: 1"]
+)
+def test_nothing_is_said_about_what_only_follows_from_a_mistake(run, here: Path, section: str) -> None:
+    (here / "policies" / "orders.yaml").write_text(f"topic: orders\nkey: keep\n{section}\n")
+    assert len(json.loads(run("check", "--json", "policies/orders.yaml").stdout)["problems"]) == 1
+
+
+def test_what_could_not_be_read_is_held_against_no_other_policy(run, here: Path) -> None:
+    for name in ("one", "two"):
+        (here / "policies" / f"{name}.yaml").write_text("key: keep\nvalue: {schema: s.json}\nkeep: [a]\n")
+    found = json.loads(run("check", "--json", "policies").stdout)["problems"]
+    assert [problem["code"] for problem in found] == ["missing", "missing"]
+
+
+def test_a_faulty_service_file_hides_no_problem_of_its_policies(run, here: Path) -> None:
+    (here / "policies" / "orders.yaml").write_text(BAD + "commit_interval_ms: 4000\n")
+    (here / "streamguard.yaml").write_text(
+        "kafka: {bootstrap.servers: '${NOT_SET}', foo.bar: 1}\nslto: a\ntransaction_timeout_ms: 6000\n"
+        "keys: {file: nowhere.key}\n"
+    )
+    found = json.loads(run("check", "--json").stdout)["problems"]
+    assert [(p["file"][-16:], p["line"], p["code"]) for p in found] == [
+        ("cies/orders.yaml", 4, "unknown_transform"),
+        ("cies/orders.yaml", 5, "commit_interval"),
+        ("streamguard.yaml", 1, "undefined_variable"),
+        ("streamguard.yaml", 1, "refused_property"),
+        ("streamguard.yaml", 2, "unknown_key"),
+        ("streamguard.yaml", 4, "missing_key"),
+    ]
 
 
 def test_warnings_fail_only_when_strict(run, here: Path) -> None:
