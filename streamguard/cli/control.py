@@ -63,7 +63,7 @@ def pause(policy: PolicyName, config: Config = Path("streamguard.yaml")) -> None
     _check_name(service, policy)
     send(service, Command("pause", policy))
     typer.echo(
-        f"Told the processes of group '{service.group}' to pause '{policy}', until: streamguard control resume"
+        f"Told the processes of group '{service.group}' to pause '{policy}', until: streamguard control resume {policy}"
     )
 
 

@@ -260,7 +260,7 @@ def test_the_control_topic_reloads_pauses_and_resumes(site):
 
 def test_a_pause_outlives_the_process(site):
     with site.folder.running("--slot", "a") as running:
-        site.tell("pause", "people")
+        assert site.tell("pause", "people").endswith("until: streamguard control resume people\n")
         until(lambda: lane(running)["reason"] == "operator", what="the pause")
         assert running.stop() == 0
     assert site.tell("paused", "--json") == '["people"]\n'
