@@ -1,7 +1,7 @@
 """A YAML file in which every value knows its line and column.
 
 YAML 1.2: ``on``, ``off``, ``yes`` and ``no`` are words, dates are text, and every key is text, exactly as it is written
-(``1.10: keep`` names the field ``1.10``). A key that is written twice is an error: of ``ssn: encrypt`` and
+(``1.10: keep`` has the key ``1.10``, not ``1.1``). A key that is written twice is an error: of ``ssn: encrypt`` and
 ``ssn: mask``, nobody should have to guess which one counts. Anchors, aliases and merge keys (``<<: *base``) work.
 """
 
