@@ -87,7 +87,7 @@ class LocalKms:
         if master is None:
             raise refused(
                 f"A data key was wrapped by another master key than those given ({', '.join(self._masters)}).",
-                "Give the service the master key that `streamguard keys list` names beside it.",
+                "Give the service the master key that `streamguard keys list --json` names beside it.",
             )
         try:
             return master.decrypt(nonce, sealed, head)
