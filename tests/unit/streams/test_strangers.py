@@ -31,8 +31,9 @@ def test_who_is_elsewhere(members, expected):
 
 
 @pytest.fixture
-def looks(monkeypatch):
+def looks(monkeypatch, caplog):
     """What is found at each look; then nothing any more."""
+    caplog.set_level("WARNING")  # whatever a test before this one has set up
     found = []
     monkeypatch.setattr(strangers, "LOOKED_FOR_EVERY", 0.001)
     monkeypatch.setattr(strangers, "find_strangers", lambda *_: found.pop(0) if found else set())
