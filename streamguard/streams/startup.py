@@ -81,7 +81,7 @@ def read_policies(service: Service) -> dict[str, LoadedPolicy]:
         problems += found
         loaded += [policy] if policy is not None else []
     problems += check_all(loaded)
-    if errors(problems):
+    if errors(problems) or any(one.gaps for one in loaded):  # what was read around a mistake guards nothing
         raise ProblemsError(problems)
     return {one.policy.name: one for one in loaded}
 
