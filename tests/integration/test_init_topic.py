@@ -59,7 +59,8 @@ def test_the_latest_records_of_a_topic_with_their_keys(kafka, topic, init, tmp_p
     assert report["key"]["treatment"] == f"{{tokenize: {{}}, element: {name}.customer.id}}"
     policy = load_policy(tmp_path / "policies" / "people.yaml").policy
     assert (policy.topic, policy.key.element) == (name, f"{name}.customer.id")
-    groups = AdminClient({"bootstrap.servers": kafka}).list_consumer_groups().result(30).valid
+    admin = AdminClient({"bootstrap.servers": kafka})  # the answer would die with it
+    groups = admin.list_consumer_groups().result(60).valid
     assert not [group for group in groups if "reader" in group.group_id]
     assert "example.net" not in "".join(path.read_text() for path in tmp_path.rglob("*.*") if path.is_file())
 
