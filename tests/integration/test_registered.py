@@ -312,6 +312,9 @@ def test_a_key_that_became_text_does_not_go_on_naming_a_schema(tmp_path: Path):
 # -- check --online --------------------------------------------------------------------------------------------------
 
 
+LABEL = {"name": "a", "type": "string"}
+
+
 def test_a_preview_of_a_schema_of_another_kind(tmp_path: Path):
     record = {"type": "record", "name": "P", "fields": [{"name": "n", "type": "int"}]}
     latest = 200, {"schema": json.dumps(record), "schemaType": "AVRO", "id": 7, "version": 1, "subject": "s"}
@@ -319,3 +322,27 @@ def test_a_preview_of_a_schema_of_another_kind(tmp_path: Path):
         proof = preview(people.loaded, people.registry)
     assert not proof.ok
     assert proof.message == "The registered schema is of the kind AVRO, and the policy's format is json"
+
+
+def test_a_preview_of_places_that_are_protected_as_a_whole(tmp_path: Path):
+    """They do not go: they become one value."""
+    things = {
+        "type": "array",
+        "items": {"type": "record", "name": "Thing", "fields": [LABEL, {**LABEL, "name": "b"}]},
+    }
+    fields = [
+        LABEL,
+        {"name": "labels", "type": {"type": "map", "values": "string"}},
+        {"name": "things", "type": things},
+    ]
+    record = {"type": "record", "name": "P", "fields": [*fields, {"name": "gone", "type": "int"}]}
+    latest = 200, {"schema": json.dumps(record), "schemaType": "AVRO", "id": 7, "version": 1, "subject": "s"}
+    policy = POLICY.replace("json", "avro").replace("name: encrypt", "labels: encrypt\n  things: encrypt")
+    policy = policy.replace("born: drop", "gone: drop").replace("[n]", "[a]")
+    answers = {"/subjects/": latest, "/compatibility/": (200, {"is_compatible": True})}
+    with at(tmp_path, answers, policy=policy) as (people, _):
+        proof = preview(people.loaded, people.registry)
+    assert proof.ok, proof
+    assert proof.message.partition(": ")[2] == (
+        "labels as a whole → string, things as a whole → string, gone is dropped"
+    )

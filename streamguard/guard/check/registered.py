@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from streamguard.crypto.keyring import Keyring
@@ -16,6 +17,7 @@ from streamguard.guard.corridor import out_form
 from streamguard.guard.registered import clean_schema, refusals
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import RegistryUse
+from streamguard.policy.paths import Path
 
 _SHOWN: Final = 8
 """Changes that are named one by one; there may be hundreds."""
@@ -61,16 +63,23 @@ def _compared(loaded: LoadedPolicy, registry: Registry, subject: str, latest: Re
 
 def _changes(form: Form, out: Form) -> str:
     """What differs between two forms, leaf by leaf."""
-    before, after = ({str(leaf.path): _written(leaf) for leaf in each.leaves} for each in (form, out))
-    found = [
-        f"{path} {types} → {after[path]}" if path in after else f"{path} is dropped"
-        for path, types in before.items()
-        if after.get(path) != types
-    ]
+    after = {leaf.path: leaf for leaf in out.leaves}
+    found = list(dict.fromkeys(filter(None, (_change(leaf, after, out) for leaf in form.leaves))))
     if not found:
         return "no field changes its type"
     more = f", and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
     return ", ".join(found[:_SHOWN]) + more
+
+
+def _change(leaf: Leaf, after: Mapping[Path, Leaf], out: Form) -> str:
+    """What becomes of a leaf, where it changes; the same for all leaves below a place that becomes one value."""
+    if leaf.path in after:
+        now = _written(after[leaf.path])
+        return "" if now == _written(leaf) else f"{leaf.path} {_written(leaf)} → {now}"
+    for whole in out.places.covering(leaf.path):
+        if len(whole.path.segments) < len(leaf.path.segments):
+            return f"{whole.path} as a whole → {_written(whole)}"
+    return f"{leaf.path} is dropped"
 
 
 def _written(leaf: Leaf) -> str:
