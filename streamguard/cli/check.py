@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamguard.crypto.proof import Proof
+    from streamguard.formats.base import Form
     from streamguard.policy.loader import LoadedPolicy
     from streamguard.policy.problems import Problem
     from streamguard.policy.service import Service
+
+    Explained = list[tuple[LoadedPolicy, Form | None]]
 
 SERVICE_FILE: Final = Path("streamguard.yaml")
 POLICY_FOLDER: Final = Path("policies")
@@ -39,7 +42,8 @@ def check(
         bool,
         typer.Option(
             "--online",
-            help="Also try the service's master key, store and Schema Registry, and show what becomes of its schemas.",
+            help="Also try the service's master key, store and Schema Registry, and show what becomes of its schemas; "
+            "--explain then shows the fields that those have.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object instead of text.")] = False,
@@ -64,11 +68,15 @@ def check(
             "--online tries the keys and the store of a service file.", "Give one with --config."
         )
     policies, problems = _look(paths or [], config)
-    proofs = _try_parts(config or SERVICE_FILE, policies) if online else None
+    proofs, forms = _try_parts(config or SERVICE_FILE, policies) if online else (None, {})
+    # What the registry has shown need not be warned of.
+    shown = {str(loaded.path) for loaded in policies if loaded.policy.name in forms}
+    problems = [each for each in problems if each.code != "no_schema" or each.file not in shown]
+    explained = [(loaded, forms.get(loaded.policy.name)) for loaded in policies] if explain else None
     if as_json:
-        _print_json(policies, problems, proofs, explain=explain)
+        _print_json(policies, problems, proofs, explained)
     else:
-        _print(policies, problems, explain=explain)
+        _print(policies, problems, explained or [])
         _print_proofs(proofs or [])
     if any(strict or problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
@@ -76,8 +84,11 @@ def check(
         raise typer.Exit(1)
 
 
-def _try_parts(config: Path, policies: Sequence[LoadedPolicy]) -> list[Proof]:
-    """What the service file names, tried; nothing while it cannot be read, which is a problem already."""
+def _try_parts(config: Path, policies: Sequence[LoadedPolicy]) -> tuple[list[Proof], dict[str, Form]]:
+    """What the service file names, tried; nothing while it cannot be read, which is a problem already.
+
+    And, by policy, the form that records have by the registry.
+    """
     from streamguard.crypto.memory import keep_private
     from streamguard.crypto.proof import prove
     from streamguard.policy.problems import ProblemsError
@@ -86,18 +97,17 @@ def _try_parts(config: Path, policies: Sequence[LoadedPolicy]) -> list[Proof]:
     try:
         service = load_service(config)
     except ProblemsError:
-        return []
+        return [], {}
     keep_private()
-    return [
-        *prove(service.keys, service.store.url.get_secret_value()),
-        *_try_schemas(service, policies),
-    ]
+    proofs = prove(service.keys, service.store.url.get_secret_value())
+    more, forms = _try_schemas(service, policies)
+    return [*proofs, *more], forms
 
 
-def _try_schemas(service: Service, policies: Sequence[LoadedPolicy]) -> list[Proof]:
+def _try_schemas(service: Service, policies: Sequence[LoadedPolicy]) -> tuple[list[Proof], dict[str, Form]]:
     """The registry, and the schemas that the topics have there now."""
     if service.registry is None:
-        return []
+        return [], {}
     from streamguard.crypto.proof import Proof
     from streamguard.errors import StreamGuardError
     from streamguard.formats.registry import open_registry
@@ -107,10 +117,13 @@ def _try_schemas(service: Service, policies: Sequence[LoadedPolicy]) -> list[Pro
         registry = open_registry(service.registry)
         registry.health()
     except StreamGuardError as error:
-        return [Proof("registry", service.registry.url, ok=False, message=error.message, remedy=error.remedy)]
-    proofs = [Proof("registry", service.registry.url, ok=True, message="answers")]
+        message, remedy = error.message, error.remedy
+        return [Proof("registry", service.registry.url, ok=False, message=message, remedy=remedy)], {}
+    answers = Proof("registry", service.registry.url, ok=True, message="answers")
     framed = [loaded for loaded in policies if loaded.policy.value.registry is not None]
-    return proofs + [preview(loaded, registry) for loaded in framed]
+    found = {loaded.policy.name: preview(loaded, registry) for loaded in framed}
+    forms = {name: each.form for name, each in found.items() if each.form is not None}
+    return [answers, *(each.proof for each in found.values())], forms
 
 
 def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], list[Problem]]:
@@ -191,7 +204,7 @@ def _whole(policies: Sequence[LoadedPolicy]) -> list[LoadedPolicy]:
     return [loaded for loaded in policies if not loaded.gaps]
 
 
-def _print(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bool) -> None:
+def _print(policies: list[LoadedPolicy], problems: list[Problem], explained: Explained) -> None:
     from rich.console import Console
 
     from streamguard.cli.problems import show, summary
@@ -199,11 +212,11 @@ def _print(policies: list[LoadedPolicy], problems: list[Problem], *, explain: bo
     out = Console()
     if not out.is_terminal:
         out = Console(width=200)  # what a pipe reads has no width to fit in
-    if explain:
+    if explained:
         from streamguard.cli.explain import table
 
-        for loaded in policies:
-            out.print(table(loaded))
+        for loaded, form in explained:
+            out.print(table(loaded, form))
     show(problems, out)
     Console(stderr=not out.is_terminal).print(summary(problems, _files(policies, problems)), highlight=False)
 
@@ -220,7 +233,10 @@ def _print_proofs(proofs: list[Proof]) -> None:
 
 
 def _print_json(
-    policies: list[LoadedPolicy], problems: list[Problem], proofs: list[Proof] | None, *, explain: bool
+    policies: list[LoadedPolicy],
+    problems: list[Problem],
+    proofs: list[Proof] | None,
+    explained: Explained | None,
 ) -> None:
     from dataclasses import asdict
 
@@ -236,10 +252,10 @@ def _print_json(
     }
     if proofs is not None:
         report["online"] = [asdict(proof) for proof in proofs]
-    if explain:
+    if explained is not None:
         from streamguard.cli.explain import treatments
 
-        report["treatments"] = {loaded.policy.name: treatments(loaded) for loaded in policies}
+        report["treatments"] = {loaded.policy.name: treatments(loaded, form) for loaded, form in explained}
     print_json(report)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from streamguard.formats.base import Leaf
+    from streamguard.formats.base import Form, Leaf
     from streamguard.policy.loader import LoadedPolicy
     from streamguard.policy.models import Policy, Rule
 
@@ -15,8 +15,10 @@ UNCLASSIFIED = "not classified"
 KEPT = "kept"
 
 
-def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
+def treatments(loaded: LoadedPolicy, form: Form | None = None) -> list[dict[str, Any]]:
     """For each field, in the schema's order: its path, its types, what happens to it, and what that means.
+
+    The schema is that of `form`, or else the policy's own file.
 
     ``origin``: what says so: ``fields``, ``keep``, or a tag of the schema. ``leaves_as``: its types then.
     ``reversible``: whoever holds the key gets the value back. ``joins``: equal values stay equal under one element.
@@ -25,7 +27,7 @@ def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
     from streamguard.policy.paths import Places, parse_path
 
     policy = _readable(loaded.policy)
-    leaves, after = _leaves(loaded, policy)
+    leaves, after = _leaves(loaded, policy, form)
     ours = Places((path, one) for path, one in treatments_of(policy, leaves).items())
     kept = Places((path, path) for path in map(parse_path, policy.keep))
     rows = [_row("$key", ("string",), policy.key if policy.key.verb != "keep" else None)]
@@ -49,7 +51,7 @@ def treatments(loaded: LoadedPolicy) -> list[dict[str, Any]]:
     return rows
 
 
-def table(loaded: LoadedPolicy) -> Table:
+def table(loaded: LoadedPolicy, form: Form | None = None) -> Table:
     """The same for people."""
     from rich.box import SIMPLE
     from rich.table import Table
@@ -60,7 +62,7 @@ def table(loaded: LoadedPolicy) -> Table:
     shown = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
     for heading in ("field", "type", "what happens", "because of", "leaves as", "reversible", "joins by"):
         shown.add_column(heading, overflow="fold", no_wrap=heading == "field")
-    for row in treatments(loaded):
+    for row in treatments(loaded, form):
         style = {KEPT: "yellow", UNCLASSIFIED: "bold red"}.get(row["treatment"], "")
         reversible = {True: "yes", False: "no", None: ""}[row["reversible"]]
         cells = (
@@ -111,7 +113,9 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _leaves(loaded: LoadedPolicy, policy: Policy) -> tuple[tuple[Leaf, ...], tuple[Leaf, ...]]:
+def _leaves(
+    loaded: LoadedPolicy, policy: Policy, form: Form | None
+) -> tuple[tuple[Leaf, ...], tuple[Leaf, ...]]:
     """The leaves of the schema, and those of what leaves; none of what cannot be had, which `check` reports."""
     from streamguard.crypto.keyring import Keyring
     from streamguard.errors import ConfigError
@@ -120,7 +124,7 @@ def _leaves(loaded: LoadedPolicy, policy: Policy) -> tuple[tuple[Leaf, ...], tup
 
     leaves: tuple[Leaf, ...] = ()
     try:
-        form = declared_form(loaded)
+        form = form or declared_form(loaded)
         leaves = form.leaves
         return leaves, out_form(policy, form, Keyring.in_memory()).leaves
     except ConfigError:

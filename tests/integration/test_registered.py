@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from typer.testing import CliRunner
 
+from streamguard.cli import app
 from streamguard.crypto.keyring import Keyring
+from streamguard.crypto.kms.local import generate, write_file
 from streamguard.errors import RegistryUnavailableError
 from streamguard.formats.framing import KEY_HEADER, prefix
 from streamguard.formats.registry import UNKNOWN_FOR, Registry, open_registry
@@ -319,7 +322,7 @@ def test_a_preview_of_a_schema_of_another_kind(tmp_path: Path):
     record = {"type": "record", "name": "P", "fields": [{"name": "n", "type": "int"}]}
     latest = 200, {"schema": json.dumps(record), "schemaType": "AVRO", "id": 7, "version": 1, "subject": "s"}
     with at(tmp_path, {"/subjects/": latest}) as (people, _):
-        proof = preview(people.loaded, people.registry)
+        proof = preview(people.loaded, people.registry).proof
     assert not proof.ok
     assert proof.message == "The registered schema is of the kind AVRO, and the policy's format is json"
 
@@ -341,8 +344,38 @@ def test_a_preview_of_places_that_are_protected_as_a_whole(tmp_path: Path):
     policy = policy.replace("born: drop", "gone: drop").replace("[n]", "[a]")
     answers = {"/subjects/": latest, "/compatibility/": (200, {"is_compatible": True})}
     with at(tmp_path, answers, policy=policy) as (people, _):
-        proof = preview(people.loaded, people.registry)
+        proof = preview(people.loaded, people.registry).proof
     assert proof.ok, proof
     assert proof.message.partition(": ")[2] == (
         "labels as a whole → string, things as a whole → string, gone is dropped"
     )
+
+
+def test_explain_online_shows_the_fields_that_the_registry_has(tmp_path: Path):
+    """Also those that only a tag speaks of; and nothing is said to be unseen then."""
+    tagged = {**PERSON["properties"], "mail": {"type": "string", "confluent:tags": ["PII"]}}
+    latest = schema({**PERSON, "properties": tagged}, id=7, version=1, subject="s")
+    answers = {
+        "/subjects/": latest,
+        "/compatibility/": (200, {"is_compatible": True}),
+        "/schemas/types": (200, ["JSON"]),
+    }
+    with at(tmp_path, answers, policy=POLICY + "tags:\n  PII: hash\n") as (_, server):
+        write_file(tmp_path / "m.key", generate())
+        service = {
+            "kafka": {"bootstrap.servers": "localhost:9"},
+            "keys": {"provider": "local", "file": "m.key"},
+            "store": {"url": "sqlite:///s.db"},
+            "policies": ["people.yaml"],
+            "registry": {"url": server.url},
+        }
+        (tmp_path / "s.yaml").write_text(json.dumps(service))
+        asked = ["check", "-c", str(tmp_path / "s.yaml"), "--explain", "--json"]
+        alone, online = (CliRunner().invoke(app, [*asked, *more]) for more in ([], ["--online"]))
+    report = json.loads(online.stdout)
+    rows = {row["path"]: (row["treatment"], row["origin"]) for row in report["treatments"]["people"]}
+    assert rows["mail"] == ("hash", "tag PII")
+    assert rows["n"] == ("kept", "keep")
+    assert (online.exit_code, report["problems"]) == (0, [])
+    (warning,) = json.loads(alone.stdout)["problems"]
+    assert warning["message"].startswith("the schemas are in the registry")

@@ -94,7 +94,13 @@ def open_doors(facts: Facts) -> Iterator[Problem]:
     if policy.headers == "keep":
         message = "every header passes, whatever a producer puts into it"
         yield facts.warn(("headers",), message, "headers_kept", "list the names that may pass: [traceparent]")
-    if not facts.form.declares:
+    if not facts.form.declares and policy.value.registry is not None:
+        message = (
+            "the schemas are in the registry: whether each field is classified is not to be seen from here"
+        )
+        advice = "name a copy: value: {schema: file}; or try it: check --online"
+        yield facts.warn(("value",), message, "no_schema", advice)
+    elif not facts.form.declares:
         message = (
             "without a schema, records are not validated, and nobody checks that each field is classified"
         )

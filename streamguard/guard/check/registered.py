@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamguard.crypto.keyring import Keyring
 from streamguard.crypto.proof import Proof
@@ -23,26 +23,36 @@ _SHOWN: Final = 8
 """Changes that are named one by one; there may be hundreds."""
 
 
-def preview(loaded: LoadedPolicy, registry: Registry) -> Proof:
+class Preview(NamedTuple):
+    """What became of the look: the proof, and the form of the topic's latest schema where it could be read."""
+
+    proof: Proof
+    form: Form | None = None
+
+
+def preview(loaded: LoadedPolicy, registry: Registry) -> Preview:
     """Whether records of the topic's latest schema would pass, and how the clean topic's schema differs from it."""
     policy = loaded.policy
     strategy = (policy.value.registry or RegistryUse()).subjects
     if strategy != "topic":
-        return Proof(
-            "schema", policy.topic, ok=True, message="subjects are named by records: seen when they come"
-        )
+        message = "subjects are named by records: seen when they come"
+        return Preview(Proof("schema", policy.topic, ok=True, message=message))
     subject = subject_name("topic", policy.topic)
+    form = None
     try:
         latest = registry.latest(subject)
         if latest is None:
-            return Proof("schema", subject, ok=True, message="is not registered yet: nothing to compare with")
-        return _compared(loaded, registry, subject, latest)
+            message = "is not registered yet: nothing to compare with"
+            return Preview(Proof("schema", subject, ok=True, message=message))
+        form = registered_form(policy.value, registry, latest)
+        return Preview(_compared(loaded, registry, latest, form), form)
     except StreamGuardError as error:
-        return Proof("schema", subject, ok=False, message=as_clause(error.message), remedy=error.remedy)
+        message = as_clause(error.message)
+        return Preview(Proof("schema", subject, ok=False, message=message, remedy=error.remedy), form)
 
 
-def _compared(loaded: LoadedPolicy, registry: Registry, subject: str, latest: Registered) -> Proof:
-    form = registered_form(loaded.policy.value, registry, latest)
+def _compared(loaded: LoadedPolicy, registry: Registry, latest: Registered, form: Form) -> Proof:
+    subject = subject_name("topic", loaded.policy.topic)
     if problems := refusals(loaded, form):
         more = f", and {len(problems) - 1} more" if problems[1:] else ""
         remedy = problems[0].suggestion or "Mend the policy."
