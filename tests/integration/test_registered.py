@@ -351,6 +351,18 @@ def test_a_preview_of_places_that_are_protected_as_a_whole(tmp_path: Path):
     )
 
 
+def test_a_preview_names_paths_that_the_schema_does_not_have(tmp_path: Path):
+    """Another version may have them; whoever mistyped one learns it here."""
+    latest = schema({**PERSON, "title": "later"}, id=7, version=1, subject="s")
+    answers = {"/subjects/": latest, "/compatibility/": (200, {"is_compatible": True})}
+    policy = POLICY.replace("  born: drop", "  born: drop\n  nmae: encrypt\n  home.street: encrypt")
+    with at(tmp_path, answers, policy=policy) as (people, _):
+        proof = preview(people.loaded, people.registry).proof
+    assert proof.ok
+    assert proof.message.endswith("; the schema has no 'nmae', nor 1 more of the policy's paths")
+    assert proof.remedy == "Correct the path, unless an earlier version has it."
+
+
 def test_explain_online_shows_the_fields_that_the_registry_has(tmp_path: Path):
     """Also those that only a tag speaks of; and nothing is said to be unseen then."""
     tagged = {**PERSON["properties"], "mail": {"type": "string", "confluent:tags": ["PII"]}}

@@ -12,12 +12,14 @@ from streamguard.formats.base import Form, Leaf
 from streamguard.formats.open import registered_form
 from streamguard.formats.registry import Registered, Registry
 from streamguard.formats.subjects import subject_name
+from streamguard.guard.check import check_against
 from streamguard.guard.check.facts import as_clause
 from streamguard.guard.corridor import out_form
 from streamguard.guard.registered import clean_schema, refusals
 from streamguard.policy.loader import LoadedPolicy
 from streamguard.policy.models import RegistryUse
 from streamguard.policy.paths import Path
+from streamguard.policy.problems import errors
 
 _SHOWN: Final = 8
 """Changes that are named one by one; there may be hundreds."""
@@ -68,7 +70,16 @@ def _compared(loaded: LoadedPolicy, registry: Registry, latest: Registered, form
             message=f"would not follow its latest version: {reasons[0]}",
             remedy="Change the transforms, or the subject's compatibility.",
         )
-    return Proof("schema", subject, ok=True, message=f"becomes {clean}: {_changes(form, out)}")
+    becomes = f"becomes {clean}: {_changes(form, out)}"
+    # No error: a policy is for all versions of a schema, and an earlier one may have what this one lacks.
+    unknown = [each for each in errors(check_against(loaded, form)) if each.code == "unknown_path"]
+    if unknown:
+        more = f", nor {len(unknown) - 1} more of the policy's paths" if unknown[1:] else ""
+        remedy = "Correct the path, unless an earlier version has it."
+        return Proof(
+            "schema", subject, ok=True, message=f"{becomes}; {unknown[0].message}{more}", remedy=remedy
+        )
+    return Proof("schema", subject, ok=True, message=becomes)
 
 
 def _changes(form: Form, out: Form) -> str:
