@@ -254,7 +254,7 @@ _OF_FORMAT: Final[Mapping[str, Callable[[Random, Kind | None], str]]] = {
     "ipv6": lambda random, _: f"2001:db8:{random.randrange(16, 4096):x}::{random.randrange(16, 4096):x}",
     "hostname": lambda random, _: f"{_letters(random, 6)}.example.com",
     "uri": lambda random, _: f"https://example.com/{_letters(random, 6)}",
-    "duration": lambda random, _: f"PT{random.randrange(2, 60)}M",
+    "duration": lambda random, _: f"PT{random.randrange(120, 3600)}S",  # as Protobuf's are written
     "decimal": lambda random, _: f"{random.randrange(10, 100)}.{random.randrange(10, 100)}",
 }
 _OF_KIND: Final[Mapping[str, Callable[[Random], str]]] = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor as Field
 
@@ -36,7 +36,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def lifting(descriptor: Any, path: Path) -> Column | None:
     """How values at a path of a message type become what transforms take; None where they are that already."""
     if not path.segments:
-        return _column(_plain_message(descriptor, {}))
+        return _column(_Subtrees(_LIFT).message(descriptor))
     field, single = field_at(descriptor, path)
     if field is None:
         return None
@@ -44,12 +44,14 @@ def lifting(descriptor: Any, path: Path) -> Column | None:
         return None
     if single and field.message_type.full_name in WRAPPERS:
         return None
-    plain = _plain(field, {}) if single else _plain_all(field, {})
+    plain = _Subtrees(_LIFT).one(field) if single else _Subtrees(_LIFT).all(field)
     return None if plain is None else _column(plain)
 
 
 def lowering(descriptor: Any, path: Path) -> Column | None:
-    """The reverse for single values that documents hold in another form: times."""
+    """The reverse for whole documents, and for single values that documents hold in another form: times."""
+    if not path.segments:
+        return _column(_Subtrees(_LOWER).message(descriptor))
     field, single = field_at(descriptor, path)
     if field is None or field.message_type is None or not single:
         return None
@@ -81,7 +83,7 @@ def _column(one: Convert) -> Column:
     def convert(values: list[Any]) -> list[Any]:
         try:
             return list(map(one, values))
-        except (TypeError, ValueError, AttributeError, OverflowError):
+        except (TypeError, ValueError, AttributeError, OverflowError, KeyError):
             raise ValueError("not a value of the schema's type") from None
 
     return convert
@@ -90,44 +92,59 @@ def _column(one: Convert) -> Column:
 # -- whole subtrees --------------------------------------------------------------------------------------------------
 
 
-def _plain(field: Any, known: dict[str, Convert]) -> Convert | None:
-    """How one value of a field becomes plain data; None where it is."""
-    descriptor = field.message_type
-    if descriptor is None:
-        return _base64 if field.type == Field.TYPE_BYTES else None
-    name = descriptor.full_name
-    if name in WRAPPERS:
-        return _base64 if WRAPPERS[name] == "bytes" else None
-    if name in JSON or not descriptor.fields:
-        return None
-    return _TEXTS.get(name) or _plain_message(descriptor, known)
+class _Way(NamedTuple):
+    """One direction: what becomes of times, by their types, of bytes, and of a map's key, whose field is given."""
+
+    times: Mapping[str, Convert]
+    bytes: Convert
+    key: Callable[[Any, Any], Any]
 
 
-def _plain_all(field: Any, known: dict[str, Convert]) -> Convert | None:
-    """The same for all values of a repeated field or a map, whose keys become texts."""
-    if is_map(field):
-        item = _plain(field.message_type.fields_by_name["value"], known) or _same
-        return lambda entries: {_key(key): item(one) for key, one in entries.items()}
-    one = _plain(field, known)
-    return None if one is None else lambda values: list(map(one, values))
+class _Subtrees:
+    """How what stands below a field goes one way; None where nothing changes."""
 
+    def __init__(self, way: _Way) -> None:
+        self._way = way
+        self._known: dict[str, Convert] = {}
 
-def _plain_message(descriptor: Any, known: dict[str, Convert]) -> Convert:
-    if descriptor.full_name not in known:
-        steps: dict[str, Convert] = {}
+    def one(self, field: Any) -> Convert | None:
+        """One value of a field."""
+        descriptor = field.message_type
+        if descriptor is None:
+            return self._way.bytes if field.type == Field.TYPE_BYTES else None
+        name = descriptor.full_name
+        if name in WRAPPERS:
+            return self._way.bytes if WRAPPERS[name] == "bytes" else None
+        if name in JSON or not descriptor.fields:
+            return None
+        return self._way.times.get(name) or self.message(descriptor)
 
-        def plain(document: Any) -> Any:
-            return {
-                name: steps[name](value) if name in steps and value is not None else value
-                for name, value in document.items()
-            }
+    def all(self, field: Any) -> Convert | None:
+        """All values of a repeated field or a map, whose keys are texts in plain data."""
+        if is_map(field):
+            entry = field.message_type.fields_by_name
+            name, item, key = entry["key"], self.one(entry["value"]) or _same, self._way.key
+            return lambda entries: {key(name, each): item(value) for each, value in entries.items()}
+        one = self.one(field)
+        return None if one is None else lambda values: list(map(one, values))
 
-        known[descriptor.full_name] = plain
-        for field in descriptor.fields:
-            step = _plain_all(field, known) if field.is_repeated else _plain(field, known)
-            if step is not None:
-                steps[field.name] = step
-    return known[descriptor.full_name]
+    def message(self, descriptor: Any) -> Convert:
+        """A message."""
+        if descriptor.full_name not in self._known:
+            steps: dict[str, Convert] = {}
+
+            def convert(document: Any) -> Any:
+                return {
+                    name: steps[name](value) if name in steps and value is not None else value
+                    for name, value in document.items()
+                }
+
+            self._known[descriptor.full_name] = convert
+            for field in descriptor.fields:
+                step = self.all(field) if field.is_repeated else self.one(field)
+                if step is not None:
+                    steps[field.name] = step
+        return self._known[descriptor.full_name]
 
 
 def _same(value: Any) -> Any:
@@ -138,9 +155,26 @@ def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
-def _key(key: Any) -> str:
+def _bytes(text: str) -> bytes:
+    value = base64.b64decode(text, validate=True)
+    if _base64(value) != text:
+        raise ValueError
+    return value
+
+
+def _key(_: Any, key: Any) -> str:
     """A map's key as the name of a JSON object's member."""
     return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _key_of(field: Any, name: str) -> Any:
+    """The key that is written so."""
+    if field.type == Field.TYPE_STRING:
+        return name
+    key = {"true": True, "false": False}[name] if field.type == Field.TYPE_BOOL else int(name)
+    if _key(field, key) != name:
+        raise ValueError
+    return key
 
 
 # -- times -----------------------------------------------------------------------------------------------------------
@@ -192,8 +226,6 @@ def _nanos(fraction: str | None) -> int:
     return int((fraction or "").ljust(9, "0"))
 
 
-_TEXTS: Final[dict[str, Callable[[Any], str]]] = {TIMESTAMP: _date_time, DURATION: _duration}
-_PARSERS: Final[dict[str, Callable[[Any], int]]] = {
-    TIMESTAMP: _nanos_of_date_time,
-    DURATION: _nanos_of_duration,
-}
+_PARSERS: Final[Mapping[str, Convert]] = {TIMESTAMP: _nanos_of_date_time, DURATION: _nanos_of_duration}
+_LIFT: Final = _Way({TIMESTAMP: _date_time, DURATION: _duration}, _base64, _key)
+_LOWER: Final = _Way(_PARSERS, _bytes, _key_of)

@@ -507,6 +507,33 @@ def test_whole_subtrees_become_plain_json(document):
             orjson.dumps(plain)
 
 
+@relaxed
+@given(documents(rich._descriptor))
+def test_whole_records_go_round(document):
+    """Policy tests write records as plain data."""
+    whole = FieldPath(())
+    plain = rich.lift(whole)([copy.deepcopy(document)])
+    assert rich.encode(rich.lower(whole)(plain)[0]) == rich.encode(document)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"raw": "/w"},
+        {"raw": "/x=="},
+        {"at": "2020"},
+        {"by_id": {"01": ""}},
+        {"by_flag": {"True": "RED"}},
+        {"inner": 5},
+        5,
+    ],
+)
+def test_plain_data_that_is_no_record_is_refused_without_being_quoted(plain):
+    with pytest.raises(ValueError, match="not a value of the schema's type") as caught:
+        rich.lower(FieldPath(()))([plain])
+    assert caught.value.__suppress_context__
+
+
 def test_whole_records_become_plain_json():
     document = {
         "raw": b"\xff",
