@@ -12,7 +12,7 @@ import orjson
 from streamguard.draft.evidence import Evidence, read_values
 from streamguard.draft.schema import schema_of
 from streamguard.draft.shape import shape_of
-from streamguard.errors import ConfigError
+from streamguard.errors import ConfigError, SchemaMissingError
 from streamguard.formats import framing
 from streamguard.formats.base import Form
 from streamguard.formats.framing import Frame, Headers
@@ -35,13 +35,14 @@ class Described:
     """What records are.
 
     `form` reads them; `value` is the policy's section of that name, without its file; `text` is that file's, None when
-    it cannot stand alone because it refers to others; `suffix` is the ending of its name.
+    it cannot stand alone because it refers to others; `suffix` is the ending of its name. `key_format` is the policy's.
     """
 
     form: Form
     value: Mapping[str, Any]
     text: str | None
     suffix: str = ".schema.json"
+    key_format: str = "text"
 
 
 def inferred(evidence: Evidence) -> Described:
@@ -79,10 +80,45 @@ def read_registered(
     mine = [index for index, frame in enumerate(frames) if frame == chosen]
     in_header = any(name == framing.VALUE_HEADER for name, _ in beside[mine[0]] or ())
     described = _described(registry, registry.schema(chosen.schema), chosen, in_header=in_header)
-    evidence = read_values(
-        [payloads[index] for index in mine], described.form, [keys[rows[index]] for index in mine]
-    )
-    return replace(evidence, tombstones=len(values) - len(rows), others=len(rows) - len(mine)), described
+    named = [rows[index] for index in mine]
+    key_format, texts = _keys(registry, [keys[row] for row in named], [headers[row] for row in named])
+    evidence = read_values([payloads[index] for index in mine], described.form, texts)
+    others = len(rows) - len(mine)
+    evidence = replace(evidence, tombstones=len(values) - len(rows), others=others)
+    return evidence, replace(described, key_format=key_format)
+
+
+def _keys(
+    registry: Registry, keys: list[bytes | None], headers: list[Headers | None]
+) -> tuple[str, list[bytes | None]]:
+    """The format in which all keys name their schema, and their texts; ``text`` and the keys where they do not."""
+    rows = [row for row, key in enumerate(keys) if key is not None]
+    beside = [headers[row] for row in rows]
+    frames, payloads = framing.read([keys[row] or b"" for row in rows], beside, framing.KEY_HEADER)
+    read = [_key(registry, *each) for each in zip(frames, payloads, strict=True)]
+    formats = {name for name, _ in read}
+    if len(formats) != 1 or not formats <= {"avro", "json"}:
+        return "text", keys
+    texts = list(keys)
+    for row, (_, text) in zip(rows, read, strict=True):
+        texts[row] = text
+    return formats.pop(), texts
+
+
+def _key(registry: Registry, frame: Frame | framing.Fault, payload: bytes) -> tuple[str, bytes]:
+    """The format of a key and its text; no format where it cannot be read as its frame says."""
+    if not isinstance(frame, Frame):
+        return "", payload
+    failures: tuple[type[Exception], ...] = (ConfigError, SchemaMissingError, ValueError)
+    try:
+        registered = registry.schema(frame.schema)
+        name, _ = _FORMATS[registered.kind]
+        form = registered_form(Value(format=name), registry, registered)  # type: ignore[arg-type]  # one of its words
+        failures += form.failures
+        key = form.plain(form.decode(payload))
+    except failures:
+        return "", payload
+    return name, key.encode(errors="replace") if isinstance(key, str) else orjson.dumps(key)
 
 
 def _most_frequent(frames: framing.Frames) -> Frame:

@@ -97,6 +97,7 @@ def draft(
         key=key,
         subject=_subject(treatments),
         records=len(evidence.documents),
+        key_format=described.key_format,
     )
     cases = list(_cases(record, treatments, key, proposer, form))
     return Draft(

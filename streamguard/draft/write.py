@@ -20,13 +20,17 @@ _BEGINNING: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a policy says beside its fields. `value` is its section of that name; `subject` may be empty."""
+    """What a policy says beside its fields. `value` is its section of that name; `subject` may be empty.
+
+    `key_format` is how keys are encoded.
+    """
 
     topic: str
     value: dict[str, Any]
     key: KeyTreatment
     subject: str
     records: int
+    key_format: str = "text"
 
 
 def policy_text(outline: Outline, treatments: Sequence[Treatment]) -> str:
@@ -34,6 +38,10 @@ def policy_text(outline: Outline, treatments: Sequence[Treatment]) -> str:
     lines = [_BEGINNING.format(records=_count(outline.records)), f"topic: {yamltext.flow(outline.topic)}"]
     lines.append(f"value: {yamltext.flow(outline.value)}")
     lines += ["", *_comment(outline.key.reason, 0), f"key: {rule_text(outline.key.rule)}"]
+    if outline.key_format != "text":
+        lines.append(
+            f"key_format: {outline.key_format}".ljust(33) + " # keys name their schema in the registry, too"
+        )
     lines.append("headers: [traceparent]            # all others are dropped")
     lines.append(
         "undeclared: reject                # a field that is not named here makes its record a violation"

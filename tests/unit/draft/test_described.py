@@ -225,6 +225,39 @@ def test_schemas_that_are_named_in_headers():
     assert is_framed(b'{"a": 1}', headers[0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "key"), [("AVRO", '"string"', b"\x04U1"), ("JSON", '{"type": "string"}', b'"U1"')]
+)
+@pytest.mark.parametrize("framed", ["prefix", "header"])
+def test_keys_that_name_their_schema_are_read_as_the_service_reads_them(tmp_path, kind, text, key, framed):
+    """The policy says how, and a key that repeats a field is found to do so."""
+    schema = {"type": "record", "name": "P", "fields": [{"name": "user_id", "type": "string"}]}
+    shelf = Shelf({7: registered("AVRO", json.dumps(schema)), 8: registered(kind, text)})
+    value = framing.prefix(7) + b"\x04U1"
+    headers = [[(framing.KEY_HEADER, framing.header(8))]] if framed == "header" else [None]
+    keys = [key] if framed == "header" else [framing.prefix(8) + key]
+    evidence, one = read_registered([value, value], headers * 2, [*keys, *keys], shelf)
+    assert (one.key_format, evidence.keys) == (kind.lower(), [b"U1", b"U1"])
+    files = Files(tmp_path, "people", one.suffix)
+    made = draft("people", f"schemas/{files.schema.name}", evidence, one)
+    assert put(made, files, evidence).clean == 2
+    policy = load_policy(files.policy).policy
+    assert (policy.key_format, policy.key.element) == (kind.lower(), "people.user_id")
+
+
+@pytest.mark.parametrize("keys", [[b"U1"], [framing.prefix(9) + b"x"], [framing.prefix(8) + b"x"], [None]])
+def test_keys_that_name_none_are_text(keys):
+    shelf = Shelf(
+        {
+            7: registered("AVRO", '{"type": "record", "name": "P", "fields": []}'),
+            8: registered("AVRO", '"string"'),
+        }
+    )
+    shelf.schemas[9] = registered("PROTOBUF", PROTO)
+    evidence, one = read_registered([framing.prefix(7)], [None], keys, shelf)
+    assert (one.key_format, evidence.keys) == ("text", keys)
+
+
 def test_references_leave_no_file():
     schema = {"type": "record", "name": "O", "fields": [{"name": "by", "type": "shop.C"}]}
     other = {"type": "record", "name": "shop.C", "fields": [{"name": "x", "type": "string"}]}
