@@ -13,7 +13,7 @@ from streamguard.guard.policytest import run_tests
 from streamguard.guard.quality import compile_rule
 from streamguard.policy.document import Document
 from streamguard.policy.loader import load_policy
-from streamguard.policy.models import STEPS_WITH_VALUE, Policy, TextStep, Value
+from streamguard.policy.models import STEPS_WITH_VALUE, Policy, RegistryUse, TextStep, Value
 from streamguard.policy.paths import parse_path
 from streamguard.policy.problems import errors
 from streamguard.transforms.register import register
@@ -97,3 +97,16 @@ def test_every_code_is_described() -> None:
     assert named <= described, named - described
     for code in described:
         assert f'"{code}"' in written, code
+
+
+def test_every_option_of_the_registry_is_described() -> None:
+    page = Path("docs/schema-registry.md").read_text()
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", page.partition("## In the policy")[2], re.MULTILINE
+    )
+    described = {name: (default, words([text])) for name, default, text in rows}
+    assert described.keys() == RegistryUse.model_fields.keys()
+    for name, field in RegistryUse.model_fields.items():
+        default, named = described[name]
+        assert default == field.default
+        assert set(get_args(field.annotation)) <= named
