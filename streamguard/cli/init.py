@@ -221,7 +221,9 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
         notes.append(f"what is only possible, and protected all the same: {_named(possible)}")
     if drafted.never_filled:
         unknown = [str(path) for path in drafted.never_filled]
-        notes.append(f"what was never filled, so that its type is not known: {_named(unknown)}")
+        known = "registry" in drafted.described.value
+        why = "and was judged by its name alone" if known else "so that its type is not known"
+        notes.append(f"what was never filled, {why}: {_named(unknown)}")
     if kept:
         notes.append(f"texts that are kept, if there can be anybody in them: {_named(kept)}")
     notes.append(f"the key: {drafted.key.reason[0].lower()}{drafted.key.reason[1:]}")

@@ -62,7 +62,7 @@ def read_values(
     if len(rows) < len(batch.live):
         unreadable["schema.type"] = len(batch.live) - len(rows)
     if not rows:
-        raise _nothing_to_read(form, unreadable)
+        raise _nothing_to_read(form, unreadable, of_topic=keys is not None)
     return Evidence(
         [values[row] or b"" for row in rows],
         [batch.documents[row] for row in rows],
@@ -72,17 +72,20 @@ def read_values(
     )
 
 
-def _nothing_to_read(form: Form, unreadable: Counter[str]) -> ConfigError:
+def _nothing_to_read(form: Form, unreadable: Counter[str], *, of_topic: bool) -> ConfigError:
     if not unreadable:
         return ConfigError("There is no record to look at.", "Check the source; tombstones say nothing.")
     if set(unreadable) == {"schema.type"}:
+        lines = "Documents are objects, one per line; an array of them is unfolded by: jq -c '.[]'"
         return ConfigError(
             "None of the records is an object, so there are no fields to tell apart.",
-            "Documents are objects, one per line; an array of them is unfolded by: jq -c '.[]'",
+            "Write the policy by hand: docs/policy.md" if of_topic else lines,
         )
     codes = ", ".join(f"{count:,} {code}" for code, count in unreadable.most_common())
     remedy = "Documents are objects, one per line; what is spread over lines is joined by: jq -c ."
+    if of_topic:
+        remedy = "Values that name no schema are read as JSON. For others write the policy by hand: value: {format: …}"
     return ConfigError(
         f"None of the records can be read as {form.name} ({codes}).",
-        remedy if form.name == "json" else "See which schema the topic's producers use.",
+        "See which schema the topic's producers use." if form.declares else remedy,
     )

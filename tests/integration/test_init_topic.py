@@ -38,14 +38,15 @@ def person(number, **more):
 
 @pytest.fixture
 def init(kafka, tmp_path):
-    def init(topic, *arguments, code=0):
+    def init(topic, *arguments, code=0, as_json=True):
         broker = ("--bootstrap-servers", kafka) if "-c" not in arguments else ()
-        command = [str(STREAMGUARD), "init", "--topic", topic, *broker, "--json", *arguments]
+        command = [str(STREAMGUARD), "init", "--topic", topic, *broker, *arguments]
+        command += ["--json"] if as_json else []
         done = subprocess.run(
             command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if code == 0 else done.stderr
+        return json.loads(done.stdout) if code == 0 and as_json else done.stderr
 
     return init
 
@@ -83,6 +84,17 @@ def test_tombstones_and_what_cannot_be_read(kafka, topic, init):
     assert (report["records"], report["tombstones"], report["unreadable"]) == (2, 1, {"decode.json": 1})
 
 
+@pytest.mark.parametrize("value", [b"\x0csecretdata", b"secretdata", b'["secretdata"]'])
+def test_values_that_are_no_json_objects_get_advice_for_a_topic(kafka, topic, init, value):
+    """Lines and jq are for files."""
+    name = topic("people")
+    write(kafka, name, [(b"a", value)])
+    said = " ".join(init(name, "--name", "people", code=1).split())
+    assert "the policy by hand" in said
+    assert "jq" not in said
+    assert "secretdata" not in said
+
+
 def test_values_that_are_framed_for_a_registry(kafka, topic, init, tmp_path):
     name = topic("people")
     write(kafka, name, [(b"a", b"\x00\x00\x00\x00\x07secretdata")])
@@ -108,6 +120,7 @@ AVRO = {
         {"name": "born", "type": {"type": "int", "logicalType": "date"}, "confluent:tags": ["PII"]},
         {"name": "amount", "type": "double"},
         {"name": "level", "type": "int", "x-streamguard": "PII"},
+        {"name": "shoe", "type": ["null", "int"], "default": None},
     ],
 }
 JSON = {
@@ -122,9 +135,16 @@ JSON = {
         "born": {"type": "string", "format": "date", "confluent:tags": ["PII"]},
         "amount": {"type": "number"},
         "level": {"type": "integer", "x-streamguard": "PII"},
+        "shoe": {"type": "integer"},
     },
 }
-TREATED = {"id": "tokenize", "born": "{generalize: {date: year}}", "amount": "keep", "level": "encrypt"}
+TREATED = {
+    "id": "tokenize",
+    "born": "{generalize: {date: year}}",
+    "amount": "keep",
+    "level": "encrypt",
+    "shoe": "keep",
+}
 
 
 def serialized(serializer, topic, documents):
@@ -155,6 +175,8 @@ def test_a_topic_whose_schema_is_registered(kafka, registry_url, topic, init, tm
     assert found == {**TREATED, "email": "{encrypt: {deterministic: true}, element: email}"}
     assert (report["clean"], report["violations"]) == (20, [])
     assert report["tests"] >= 2
+    shown = init(name, "--registry", registry_url, "--name", "again", as_json=False)
+    assert "what was never filled, and was judged by its name alone: shoe" in shown
     loaded = load_policy(tmp_path / "policies" / "people.yaml")
     assert loaded.policy.value.registry is not None
     assert loaded.schema_path.suffix == {"avro": ".avsc", "json": ".json"}[form]
