@@ -23,6 +23,7 @@ from streamguard.policy.problems import Problem, errors, in_order
 Rule = Callable[[Facts], Iterable[Problem]]
 
 RULES: Final[Sequence[Rule]] = (
+    paths.nameless_values,
     paths.unknown_paths,
     paths.overlapping_paths,
     paths.overlapping_tags,

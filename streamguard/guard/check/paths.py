@@ -13,9 +13,19 @@ from streamguard.policy.paths import Places, Wild
 from streamguard.policy.problems import Problem, did_you_mean, listed
 
 
+def nameless_values(facts: Facts) -> Iterator[Problem]:
+    """A schema without a single field that a path could name. The other rules have nothing to say of it then."""
+    leaf = _root(facts)
+    if leaf is not None:
+        what = "objects or arrays of any shape" if leaf.free else "single values"
+        message = f"the schema declares no fields that a policy could name: its records are {what}"
+        advice = "declare their fields" if leaf.free else "let the producer put them into a field"
+        yield facts.report(("value",), message, "open_shape" if leaf.free else "unclassified", advice)
+
+
 def unknown_paths(facts: Facts) -> Iterator[Problem]:
     """A path that the schema does not have."""
-    if not facts.form.declares:
+    if not facts.form.declares or _root(facts) is not None:
         return
     subject = [facts.subject] if facts.subject else []
     for written in (*facts.fields, *facts.kept, *facts.cleaned, *subject):
@@ -77,7 +87,7 @@ def unclassified_leaves(facts: Facts) -> Iterator[Problem]:
     texts = [str(written.path) for written in (*facts.fields, *facts.kept)]
     meant = {facts.nearest_path(text) for text in texts if text not in facts.known_paths}
     for leaf in facts.leaves:
-        if leaf.path in tagged or facts.decided.covering(leaf.path):
+        if not leaf.path.segments or leaf.path in tagged or facts.decided.covering(leaf.path):
             continue
         if str(leaf.path) not in meant:
             message = f"nothing says what happens to '{leaf.path}'"
@@ -125,6 +135,11 @@ def skipped_paths(facts: Facts) -> Iterator[Problem]:
             near = "" if is_field else did_you_mean(written.text, [other.text for other in facts.kept])
             message = f"'{written.text}' is not in 'keep', so nothing inspects it"
             yield facts.report(written.place, message, "not_kept", near or "remove it")
+
+
+def _root(facts: Facts) -> Leaf | None:
+    """The leaf that is the whole value, where the schema has no other."""
+    return next((leaf for leaf in facts.leaves if not leaf.path.segments), None)
 
 
 def _did_you_mean(facts: Facts, text: str) -> str:

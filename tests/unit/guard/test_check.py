@@ -270,6 +270,28 @@ def test_a_type_that_is_only_partly_taken_is_refused(load, tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("schema", "code", "message"),
+    [
+        ({"type": "string"}, "unclassified", "its records are single values"),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            "open_shape",
+            "objects or arrays of any shape",
+        ),
+    ],
+)
+@pytest.mark.parametrize("fields", ["", "fields: {a: encrypt}\n", "tags: {PII: encrypt}\n"])
+def test_a_schema_without_a_field_to_name(
+    load, tmp_path: Path, fields: str, schema, code: str, message: str
+) -> None:
+    """Nothing is advised that cannot be written."""
+    (tmp_path / "t.json").write_text(json.dumps({**schema, "confluent:tags": ["PII"]}))
+    (problem,) = check(load(f"topic: t\nkey: keep\nvalue: {{schema: t.json}}\n{fields}"))
+    assert (problem.code, problem.severity, problem.line) == (code, "error", 3)
+    assert message in problem.message
+
+
 def test_without_a_schema_a_warning_says_what_is_lost(load) -> None:
     (problem,) = check(
         load("topic: t\nkey: keep\nfields: {a: encrypt}\nkeep: [b]\nquality: [{rule: b > c, code: x}]\n")
