@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from streamguard.errors import ConfigError
 from streamguard.formats.base import Change, Form, Leaf
 from streamguard.policy.paths import Path
 
 WHOLE: Final = "$value"
+_WRITTEN: Final = frozenset({"string", "bytes"})
 
 
 class _WholeForm(Form):
@@ -33,7 +35,13 @@ class _WholeForm(Form):
         return "syntax"
 
     def changed(self, changes: Mapping[Path, Change]) -> Form:
-        """Nothing says what it is, so nothing changes."""
+        """Nothing says what it is, so nothing changes. Raises ConfigError where no value would be left to write."""
+        for change in changes.values():
+            if change.nulls or not change.types or not change.types <= _WRITTEN:
+                raise ConfigError(
+                    f"A transform makes of '{WHOLE}' what is no text, and a record is that text and nothing else.",
+                    "Use one that gives a text: encrypt, tokenize, redact …",
+                )
         return self
 
 

@@ -292,6 +292,16 @@ def test_a_schema_without_a_field_to_name(
     assert message in problem.message
 
 
+@pytest.mark.parametrize("form", ["text", "bytes"])
+@pytest.mark.parametrize("rule", ["drop", "nullify", "{replace: {value: 7}}"])
+def test_what_leaves_nothing_of_a_whole_value(load, form: str, rule: str) -> None:
+    """Each record would fail at the end of the corridor."""
+    (problem,) = check(load(f"topic: t\nkey: keep\nvalue: {{format: {form}}}\nfields: {{$value: {rule}}}\n"))
+    assert (problem.code, problem.severity) == ("clean_schema", "error")
+    good = f"topic: t\nkey: keep\nvalue: {{format: {form}}}\nfields: {{$value: redact}}\n"
+    assert check(load(good)) == []
+
+
 def test_without_a_schema_a_warning_says_what_is_lost(load) -> None:
     (problem,) = check(
         load("topic: t\nkey: keep\nfields: {a: encrypt}\nkeep: [b]\nquality: [{rule: b > c, code: x}]\n")
