@@ -185,7 +185,7 @@ def _row(one: Treatment) -> dict[str, Any]:
 def _summary(evidence: Evidence, proof: Proof) -> str:
     count = len(evidence.documents)
     left = f"{proof.clean:,} of the {count:,} records leave clean under it"
-    tests = f" and its {proof.tests} tests" if proof.tests else ""
+    tests = {0: "", 1: " and its test"}.get(proof.tests, f" and its {proof.tests} tests")
     return f"It passes check{tests}; {left}."
 
 
@@ -217,6 +217,10 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
         notes.append(f"records of other schemas, which were not looked at: {evidence.others:,}")
     if drafted.tests is None:
         notes.append("policy tests, for which the schema, with all that it refers to, has to be in one file")
+    elif not drafted.has_record:
+        notes.append(
+            "policy tests, which hold no record that passes: none that the schema takes could be made up"
+        )
     if possible:
         notes.append(f"what is only possible, and protected all the same: {_named(possible)}")
     if drafted.never_filled:

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 class Draft:
     """What was drafted: the texts of the files, of which `schema` and `tests` may have none, and what they say.
 
-    `never_filled` are the places where no record had a value.
+    `never_filled` are the places where no record had a value. `has_record` when the tests hold a record that passes.
     """
 
     described: Described
@@ -47,6 +47,7 @@ class Draft:
     treatments: tuple[Treatment, ...]
     key: KeyTreatment
     never_filled: tuple[Path, ...]
+    has_record: bool
 
     @property
     def schema(self) -> str | None:
@@ -107,6 +108,7 @@ def draft(
         treatments=treatments,
         key=key,
         never_filled=tuple(leaf.path for leaf in leaves if not seen[leaf.path]),
+        has_record=record is not None,
     )
 
 

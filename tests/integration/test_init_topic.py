@@ -189,6 +189,21 @@ def test_a_topic_whose_schema_is_registered(kafka, registry_url, topic, init, tm
         assert batch.findings == {}
 
 
+def test_tests_without_a_record_are_owned_up_to(kafka, registry_url, topic, init, tmp_path):
+    """Which record of a union stands there is not to be chosen from the leaves alone."""
+    name = topic("people")
+    phone = {"type": "record", "name": "Phone", "fields": [{"name": "number", "type": "string"}]}
+    post = {"type": "record", "name": "Post", "fields": [{"name": "zip", "type": "int"}]}
+    fields = [{"name": "n", "type": "int"}, {"name": "contact", "type": ["null", phone, post]}]
+    schema = {"type": "record", "name": "P", "fields": fields}
+    with closing(SchemaRegistryClient({"url": registry_url})) as client:
+        serializer = AvroSerializer(client, json.dumps(schema))
+        write(kafka, name, serialized(serializer, name, [{"n": 1, "contact": ("Post", {"zip": 1000})}]))
+    shown = init(name, "--registry", registry_url, "--name", "people", as_json=False)
+    assert "It passes check and its test; 1 of the 1 records leave clean under it." in shown
+    assert "policy tests, which hold no record that passes" in shown
+
+
 def test_a_registry_that_nobody_named(kafka, registry_url, topic, init, tmp_path):
     name = topic("people")
     with closing(SchemaRegistryClient({"url": registry_url})) as client:
