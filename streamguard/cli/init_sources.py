@@ -133,12 +133,10 @@ def of_topic(
     # Markers of transactions take offsets too, at most one per record.
     with Reader(service, [topic], last=None if oldest else 2 * count) as reader:
         task = progress.add_task("reading", total=min(reader.total, count) if oldest else reader.total)
-        found = _followed(reader, progress, task, oldest=oldest)
-        messages = (
-            list(islice(found, count))
-            if oldest
-            else nlargest(count, found, key=lambda message: message.timestamp()[1])
-        )
+        if oldest:
+            messages = list(islice(progress.track(reader.to_the_end(), task_id=task), count))
+        else:
+            messages = _latest(reader, count, progress, task)
     if not messages:
         raise ConfigError(f"The topic '{topic}' holds no records.", "Wait until it has some.")
     values = [message.value() for message in messages]
@@ -158,10 +156,16 @@ def of_topic(
         registry.close()
 
 
-def _followed(reader: Reader, progress: Progress, task: TaskID, *, oldest: bool) -> Iterator[Message]:
+def _latest(reader: Reader, count: int, progress: Progress, task: TaskID) -> list[Message]:
+    """The latest records by their timestamps, also where a long aborted transaction stands behind them."""
+    while True:
+        progress.update(task, total=reader.total)
+        found = nlargest(count, _followed(reader, progress, task), key=lambda message: message.timestamp()[1])
+        if not reader.further_back(count):
+            return found
+
+
+def _followed(reader: Reader, progress: Progress, task: TaskID) -> Iterator[Message]:
     for message in reader.to_the_end():
         yield message
-        if oldest:
-            progress.update(task, advance=1)
-        else:
-            progress.update(task, completed=reader.done)
+        progress.update(task, completed=reader.done)

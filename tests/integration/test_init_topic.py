@@ -67,6 +67,19 @@ def test_the_latest_records_of_a_topic_with_their_keys(kafka, topic, init, tmp_p
     assert "example.net" not in "".join(path.read_text() for path in tmp_path.rglob("*.*") if path.is_file())
 
 
+def test_the_latest_records_stand_before_a_long_aborted_transaction(kafka, topic, init):
+    name = topic("people")
+    write(kafka, name, [(None, person(n)) for n in range(20)])
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": name})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for n in range(300):
+        producer.produce(name, person(n))
+    producer.flush(60)
+    producer.abort_transaction(60)
+    assert init(name, "-n", "10", "--name", "people")["records"] == 10
+
+
 def test_the_oldest_records_through_the_service_file(kafka, topic, init, tmp_path):
     name = topic("people")
     write(kafka, name, [(None, person(n, **({"old": n} if n < 50 else {}))) for n in range(200)])
