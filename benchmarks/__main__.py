@@ -21,6 +21,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import orjson
@@ -215,15 +216,21 @@ def part_names(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    # As Ctrl-C does: what was started is ended, the broker too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    ended_by: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        ended_by.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     try:
         sys.exit(main())
-    except SystemError as mixed:
-        # A signal that comes while the Kafka client calls back is raised wrapped in this.
-        if not isinstance(mixed.__cause__, SystemExit | KeyboardInterrupt):
+    except BaseException as trouble:
+        # All that was started is ended by now. Within the Kafka client an interrupt may become any other error.
+        if ended_by:
+            sys.exit(128 + ended_by[0])
+        if not isinstance(trouble, Ended | Stalled):
             raise
-        sys.exit(128 + signal.SIGTERM if isinstance(mixed.__cause__, SystemExit) else 128 + signal.SIGINT)
-    except (Ended, Stalled) as trouble:
         console.print(f"bench: {trouble}", style="red", markup=False, highlight=False)
         sys.exit(1)
