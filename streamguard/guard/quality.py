@@ -124,11 +124,12 @@ class _Reader:
     def __init__(self) -> None:
         self.fields: dict[Names, str] = {}
         self.presence: dict[Names, str] = {}
+        self.bound: dict[Names, str] = {}
 
     def values(self, document: Any) -> dict[str, Any]:
         """The variables for a document. A missing field has none, which is an error for the rule that needs it."""
         values: dict[str, Any] = {}
-        for names, variable in self.fields.items():
+        for names, variable in (*self.fields.items(), *self.bound.items()):
             value = document
             try:
                 for name in names:
@@ -150,15 +151,16 @@ class _Reader:
     def compile(self, rule: QualityRule, types: Types) -> CompiledRule:
         _program(
             rule, _TOKEN.sub(_top_level_has, rule.rule)
-        )  # Its own mistakes first, at their own positions.
+        )  # its own mistakes first, at their own positions
         bound = frozenset(_BOUND.findall(rule.rule))
         paths: set[Names] = set()
         expression = _TOKEN.sub(lambda found: self._replace(found, bound, paths), rule.rule)
         program = _program(rule, expression)
-        self.fields.update(
+        self.bound.update(
             {(name,): name for name in bound}
-        )  # Outside of its macro the same name is a field again.
-        known = {variable: types.get(names, ()) for names, variable in self.fields.items()}
+        )  # Outside of its macro the name is a field again.
+        read = (*self.fields.items(), *self.bound.items())
+        known = {variable: types.get(names, ()) for names, variable in read}
         known |= dict.fromkeys(self.presence.values(), ("boolean",))
         _refuse_unknown(rule, program, known.keys() | _RESERVED)
         _refuse_unless_boolean(rule, program, known)

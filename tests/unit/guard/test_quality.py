@@ -65,6 +65,14 @@ def test_a_result_that_is_no_boolean_is_not_met():
     ) == {0: ["quality.inactive"]}
 
 
+def test_a_name_that_one_rule_binds_is_a_field_for_the_others():
+    rules = [rule("items.all(i, i > 0)", "positive"), rule("items.exists(items, items == 2)", "two")]
+    assert codes(rules, {"items": [2]}, {"items": [0, 2]}, {"items": [1]}) == {
+        1: ["quality.positive"],
+        2: ["quality.two"],
+    }
+
+
 def test_a_field_at_the_top_can_be_asked_for():
     rules = [rule("!has(note) || size(note) < 4", "long"), rule("has(id)", "nobody")]
     assert codes(
