@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from contextlib import ExitStack
-from heapq import nlargest
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -157,15 +156,12 @@ def of_topic(
 
 
 def _latest(reader: Reader, count: int, progress: Progress, task: TaskID) -> list[Message]:
-    """The latest records by their timestamps, also where a long aborted transaction stands behind them."""
-    while True:
+    """The latest records by their timestamps, on a bar."""
+
+    def followed(messages: Iterator[Message]) -> Iterator[Message]:
         progress.update(task, total=reader.total)
-        found = nlargest(count, _followed(reader, progress, task), key=lambda message: message.timestamp()[1])
-        if not reader.further_back(count):
-            return found
+        for message in messages:
+            yield message
+            progress.update(task, completed=reader.done)
 
-
-def _followed(reader: Reader, progress: Progress, task: TaskID) -> Iterator[Message]:
-    for message in reader.to_the_end():
-        yield message
-        progress.update(task, completed=reader.done)
+    return reader.latest(count, followed, lambda message: message.timestamp()[1])

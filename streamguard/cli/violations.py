@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from heapq import nlargest
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -159,11 +158,9 @@ class Seen:
 
 def _latest(reader: Reader, code: str, count: int) -> Iterator[Seen]:
     """The last `count`, oldest first. Those of one batch share their time: their sources tell which is later."""
-    found: list[Seen] = []
-    reading = True
-    while reading:
-        found = nlargest(count, _wanted(reader.to_the_end(), code), key=attrgetter("when", "source"))
-        reading = reader.further_back(count)
+    found: list[Seen] = reader.latest(
+        count, lambda messages: _wanted(messages, code), attrgetter("when", "source")
+    )
     return reversed(found)
 
 

@@ -6,10 +6,11 @@ A `Reader` belongs to no consumer group and commits nothing. It sees committed r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from heapq import nlargest
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -21,6 +22,8 @@ _ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
 _AT_ONCE: Final = 500  # records taken in one call
 _WAIT: Final = 0.2  # seconds to wait for them
 _FURTHER: Final = 10  # times as far before the end, where too few records were found
+
+T = TypeVar("T")
 
 Place = tuple[str, int]
 """A topic and one of its partitions."""
@@ -81,19 +84,17 @@ class Reader:
             yield from self._take(pending)
             pending = {place for place in pending if self._at[place] < self._ends[place]}
 
-    def further_back(self, count: int) -> bool:
-        """Begin anew, and earlier in the partitions that gave fewer than `count` records. False where none has more.
+    def latest(
+        self, count: int, what: Callable[[Iterator[Message]], Iterable[T]], when: Callable[[T], Any]
+    ) -> list[T]:
+        """The `count` that are latest by `when` among what `what` makes of the records up to the end; latest first.
 
-        Records of aborted transactions take offsets, any number of them; nobody can tell before reading.
+        `what` is called again with more of them where those that `last` named were too few.
         """
-        short = {
-            place: max(self._lows[place], end - _FURTHER * (end - self._starts[place]))
-            for place, end in self._ends.items()
-            if self._taken[place] < count and self._starts[place] > self._lows[place]
-        }
-        if short:
-            self._begin({**self._starts, **short})
-        return bool(short)
+        while True:
+            found = nlargest(count, what(self.to_the_end()), key=when)
+            if not self._further_back(count):
+                return found
 
     def for_ever(self) -> Iterator[Message | None]:
         """All records, those to come included; None whenever there is none for the moment."""
@@ -110,6 +111,20 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._consumer.close()
+
+    def _further_back(self, count: int) -> bool:
+        """Begin anew, and earlier in the partitions that gave fewer than `count` records. False where none has more.
+
+        Records of aborted transactions take offsets, any number of them; nobody can tell before reading.
+        """
+        short = {
+            place: max(self._lows[place], end - _FURTHER * (end - self._starts[place]))
+            for place, end in self._ends.items()
+            if self._taken[place] < count and self._starts[place] > self._lows[place]
+        }
+        if short:
+            self._begin({**self._starts, **short})
+        return bool(short)
 
     def _begin(self, starts: dict[Place, int]) -> None:
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
