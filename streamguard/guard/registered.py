@@ -150,7 +150,7 @@ class RegisteredCorridors:
         try:
             registered = self._registry.schema(frame.schema)
             form = registered_form(policy.value, self._registry, registered, frame.message)
-            if problems := refusals(self._loaded, form):
+            if problems := refusals(check_against(self._loaded, form)):
                 code = _CODES.get(problems[0].code, "schema.refused")
                 raise _RefusedError(Finding(code, "decode", problems[0].message))
             out = out_form(policy, form, self._keyring)
@@ -193,9 +193,9 @@ def clean_schema(
     return f"{subject}.clean" if strategy == "record" else subject, registered.kind, out.text, references
 
 
-def refusals(loaded: LoadedPolicy, form: Form) -> list[Problem]:
-    """Why records of a schema cannot be guarded by this policy; empty when they can."""
-    return [problem for problem in errors(check_against(loaded, form)) if problem.code not in _HARMLESS]
+def refusals(problems: list[Problem]) -> list[Problem]:
+    """Those of a policy, checked against a schema, for which that schema's records cannot be guarded."""
+    return [problem for problem in errors(problems) if problem.code not in _HARMLESS]
 
 
 def _fault(fault: Fault) -> Finding:

@@ -55,7 +55,8 @@ def preview(loaded: LoadedPolicy, registry: Registry) -> Preview:
 
 def _compared(loaded: LoadedPolicy, registry: Registry, latest: Registered, form: Form) -> Proof:
     subject = subject_name("topic", loaded.policy.topic)
-    if problems := refusals(loaded, form):
+    found = check_against(loaded, form)
+    if problems := refusals(found):
         more = f", and {len(problems) - 1} more" if problems[1:] else ""
         remedy = problems[0].suggestion or "Mend the policy."
         return Proof("schema", subject, ok=False, message=problems[0].message + more, remedy=remedy)
@@ -72,7 +73,7 @@ def _compared(loaded: LoadedPolicy, registry: Registry, latest: Registered, form
         )
     becomes = f"becomes {clean}: {_changes(form, out)}"
     # No error: a policy is for all versions of a schema, and an earlier one may have what this one lacks.
-    unknown = [each for each in errors(check_against(loaded, form)) if each.code == "unknown_path"]
+    unknown = [each for each in errors(found) if each.code == "unknown_path"]
     if unknown:
         more = f", nor {len(unknown) - 1} more of the policy's paths" if unknown[1:] else ""
         remedy = "Correct the path, unless an earlier version has it."
