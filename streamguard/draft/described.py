@@ -95,7 +95,8 @@ def _keys(
     rows = [row for row, key in enumerate(keys) if key is not None]
     beside = [headers[row] for row in rows]
     frames, payloads = framing.read([keys[row] or b"" for row in rows], beside, framing.KEY_HEADER)
-    read = [_key(registry, *each) for each in zip(frames, payloads, strict=True)]
+    forms = {frame: _form_of_keys(registry, frame) for frame in set(frames)}
+    read = [_key(forms[frame], payload) for frame, payload in zip(frames, payloads, strict=True)]
     formats = {name for name, _ in read}
     if len(formats) != 1 or not formats <= {"avro", "json"}:
         return "text", keys
@@ -105,20 +106,26 @@ def _keys(
     return formats.pop(), texts
 
 
-def _key(registry: Registry, frame: Frame | framing.Fault, payload: bytes) -> tuple[str, bytes]:
-    """The format of a key and its text; no format where it cannot be read as its frame says."""
+def _form_of_keys(registry: Registry, frame: Frame | framing.Fault) -> Form | None:
+    """What reads keys of a frame; None where nothing does."""
     if not isinstance(frame, Frame):
-        return "", payload
-    failures: tuple[type[Exception], ...] = (ConfigError, SchemaMissingError, ValueError)
+        return None
     try:
-        registered = registry.schema(frame.schema)
-        name, _ = _FORMATS[registered.kind]
-        form = registered_form(Value(format=name), registry, registered)  # type: ignore[arg-type]  # one of its words
-        failures += form.failures
+        return _form(registry, registry.schema(frame.schema))
+    except (ConfigError, SchemaMissingError, ValueError):
+        return None
+
+
+def _key(form: Form | None, payload: bytes) -> tuple[str, bytes]:
+    """The format of a key and its text; no format where it cannot be read as its frame says."""
+    if form is None:
+        return "", payload
+    failures: tuple[type[Exception], ...] = (*form.failures, ConfigError, SchemaMissingError, ValueError)
+    try:
         key = form.plain(form.decode(payload))
     except failures:
         return "", payload
-    return name, key.encode(errors="replace") if isinstance(key, str) else orjson.dumps(key)
+    return form.name, key.encode(errors="replace") if isinstance(key, str) else orjson.dumps(key)
 
 
 def _most_frequent(frames: framing.Frames) -> Frame:
@@ -133,15 +140,15 @@ def _most_frequent(frames: framing.Frames) -> Frame:
 
 def _described(registry: Registry, registered: Registered, frame: Frame, *, in_header: bool) -> Described:
     name, suffix = _FORMATS[registered.kind]
-    form = registered_form(
-        Value(format=name),  # type: ignore[arg-type]  # one of its words
-        registry,
-        registered,
-        frame.message,
-    )
+    form = _form(registry, registered, frame.message)
     value: dict[str, Any] = {"format": name}
     if frame.message not in (None, framing.FIRST_MESSAGE):
         value["message"] = form.record_name
     value["registry"] = {"framing": "header"} if in_header else True
     text = registered.text if registered.text.endswith("\n") else f"{registered.text}\n"
     return Described(form, value, None if registered.references else text, suffix)
+
+
+def _form(registry: Registry, registered: Registered, message: tuple[int, ...] | None = None) -> Form:
+    name, _ = _FORMATS[registered.kind]
+    return registered_form(Value(format=name), registry, registered, message)  # type: ignore[arg-type]  # one of its words
