@@ -1,9 +1,7 @@
 """docs/store.md: what it tells people to type does what it says, on a PostgreSQL server of its own."""
 
-import os
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from streamguard.errors import ConfigError
 from streamguard.store import database, postgresql
 from streamguard.store.store import open_database, open_store
 from tests.servers import ROOT, Postgres
+from tests.shell import in_bash
 from tests.unit.store.rows import PINNED, ROW
 
 PAGE = (ROOT / "docs" / "store.md").read_text()
@@ -24,21 +23,7 @@ SET_UP, UPGRADE, SQLITE_BACKUP, BACKUP, RESTORE = re.findall(
 
 @pytest.fixture
 def shell(tmp_path: Path):
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-    def run(command: str, **more: str) -> str:
-        done = subprocess.run(
-            ["bash", "-euc", command],
-            cwd=tmp_path,
-            env={**environment, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
+    return partial(in_bash, folder=tmp_path)
 
 
 def test_postgresql_from_the_first_user_to_the_restore(second_postgres: Postgres, shell):

@@ -1,14 +1,14 @@
 """Commands as people run them: in this process by their entry point, or in a shell."""
 
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from streamguard.cli import main
+from tests.shell import in_bash
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,4 @@ def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 @pytest.fixture
 def shell(tmp_path: Path):
     """Runs lines of a page in bash, which has to like each, and gives what they printed."""
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-    def shell(lines: str) -> str:
-        done = subprocess.run(
-            ["bash", "-euc", lines],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return shell
+    return partial(in_bash, folder=tmp_path)
