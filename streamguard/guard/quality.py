@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import cel
@@ -129,7 +130,7 @@ class _Reader:
     def values(self, document: Any) -> dict[str, Any]:
         """The variables for a document. A missing field has none, which is an error for the rule that needs it."""
         values: dict[str, Any] = {}
-        for names, variable in (*self.fields.items(), *self.bound.items()):
+        for names, variable in chain(self.fields.items(), self.bound.items()):
             value = document
             try:
                 for name in names:
@@ -159,7 +160,7 @@ class _Reader:
         self.bound.update(
             {(name,): name for name in bound}
         )  # Outside of its macro the name is a field again.
-        read = (*self.fields.items(), *self.bound.items())
+        read = chain(self.fields.items(), self.bound.items())
         known = {variable: types.get(names, ()) for names, variable in read}
         known |= dict.fromkeys(self.presence.values(), ("boolean",))
         _refuse_unknown(rule, program, known.keys() | _RESERVED)
