@@ -58,7 +58,7 @@ class Scale:
 
 FULL: Final = Scale(
     few=False,
-    guard_rounds=9,
+    guard_rounds=15,
     guard_records=12_800,
     token_values=20_000,
     serializer_rounds=5,
@@ -73,7 +73,7 @@ FULL: Final = Scale(
 QUICK: Final = Scale(
     few=True,
     guard_rounds=2,
-    guard_records=1_280,
+    guard_records=2_560,
     token_values=2_000,
     serializer_rounds=1,
     serializer_records=200,

@@ -130,8 +130,10 @@ class _Run:
         return 0
 
     def _copy(self) -> None:
+        from streamguard.guard.heap import settle
         from streamguard.guard.ndjson import filter_lines, read_lines
 
+        settle()
         for lines in read_lines(self._read, self._guard.policy.value.max_bytes):
             for filtered in filter_lines(self._guard, lines):
                 self._clean.writelines(b"%s\n" % document for document in filtered.clean)

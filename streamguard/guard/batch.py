@@ -58,6 +58,13 @@ class Batch:
         self.out_headers: list[Headers] = [[]] * count
         self.out_timestamps: list[int] = self.timestamps
 
+    @property
+    def live_documents(self) -> list[Any]:
+        """The documents of the live rows, to read: the column itself where all rows are live, as they mostly are."""
+        if len(self.live) == len(self.documents):
+            return self.documents
+        return [self.documents[row] for row in self.live]
+
     def part(self, rows: list[int]) -> Batch:
         """Some rows as a batch of their own, as they came in."""
         part = Batch(

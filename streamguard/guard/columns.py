@@ -126,8 +126,7 @@ class Columns:
     def _nodes(self, batch: Batch, above: tuple[Segment, ...]) -> tuple[list[int], list[Any]]:
         """What stands at `above`, nulls and wrong shapes included."""
         if not above:
-            documents = batch.documents
-            return batch.live, [documents[row] for row in batch.live]
+            return batch.live, batch.live_documents
         *parents, step = above
         rows, holders = self.places(batch, tuple(parents), step)
         if isinstance(step, str):

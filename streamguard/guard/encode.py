@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from streamguard.formats.base import Form
@@ -32,15 +31,18 @@ class Encode:
 
     def apply(self, batch: Batch) -> None:
         """Fill `batch.out_values`; whatever the format cannot hold is a finding, not an exception for the batch."""
-        rows, documents, out, prefix = batch.live, batch.documents, batch.out_values, self.prefix
+        rows, prefix = batch.live, self.prefix
         try:
-            encoded: Iterable[bytes | None] = list(map(self.form.encode, [documents[row] for row in rows]))
+            encoded: list[bytes | None] = list(map(self.form.encode, batch.live_documents))
         except _UNWRITABLE:
             encoded = [self._one(batch, row) for row in rows]
         if prefix:
             encoded = [prefix + value if value is not None else None for value in encoded]
+        if len(rows) == len(batch.values):
+            batch.out_values = encoded
+            return
         for row, value in zip(rows, encoded, strict=True):
-            out[row] = value
+            batch.out_values[row] = value
 
     def _one(self, batch: Batch, row: int) -> bytes | None:
         try:

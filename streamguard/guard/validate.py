@@ -27,8 +27,7 @@ class Validate:
 
     def apply(self, batch: Batch) -> None:
         """Add a finding for everything that is wrong."""
-        documents = batch.documents
-        passed = list(map(self.form.passes, [documents[row] for row in batch.live]))
+        passed = list(map(self.form.passes, batch.live_documents))
         if not all(passed):
             for row, fine in zip(batch.live, passed, strict=True):
                 if not fine:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import socket
 import sys
@@ -22,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, gene
 
 from streamguard import logs
 from streamguard.errors import StreamGuardError
+from streamguard.guard.heap import settle
 from streamguard.metrics import RELOADS
 from streamguard.streams.agents.control import Command, add_control_agent, topic_of
 from streamguard.streams.faustconfig import faust_settings
@@ -107,9 +107,7 @@ class Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(prepared, self._notice)
         self._keys = KeyWatch(prepared.keyring)
-        # What is loaded by now stays. Records make containers by the thousand, and hardly ever a cycle.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        settle()
         self._app = make_app(prepared)
         self._worker = Worker(self._app, self._loop)
 
