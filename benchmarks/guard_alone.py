@@ -59,49 +59,52 @@ VERBS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
 def measure(*, rounds: int, records: int) -> dict[str, Any]:
     """All figures, in microseconds of CPU per record (per value for `transforms`)."""
     values = orders(records - records % _BLOCK)
-    guards = {"guard": reference_guard(), "guard with inspect": reference_guard(inspect=True)}
-    contenders = {name: (guard, values) for name, guard in guards.items()} | formats.guarded(values)
+    # At first this process holds one guard and its records, as the service's does.
+    guard = _warm(reference_guard(), values)
+    beside = columns([_beside_loads(guard, values) for _ in range(rounds)])
+    inspecting = reference_guard(inspect=True)
+    others = {"guard with inspect": (inspecting, values)} | formats.guarded(values)
+    for other, its in others.values():
+        _warm(other, its)
     verbs = list(_verbs())
-    for guard, its in contenders.values():
-        _run(guard, its[:_BLOCK])  # keys are minted, tables built
     for _, step in verbs:
         _apply(
             step, values
         )  # all of them: what meets a value for the first time is measured in benchmarks/tokens.py
-    settle()
     totals, stages, transforms = [], [], []
     for _ in range(rounds):
-        totals.append(_in_turn(values, contenders))
-        stages.append(_stages(guards["guard with inspect"], values))
+        totals.append({name: _run(other, its) for name, (other, its) in others.items()})
+        stages.append(_stages(inspecting, values))
         transforms.append({label: _apply(steps, values) for label, steps in verbs})
-    total = columns(totals)
     return {
-        "total": total,
-        "over_loads": {name: total[name].over(total["orjson.loads"]) for name in guards},
+        "total": beside | columns(totals),
+        "over_loads": beside["guard"].over(beside["orjson.loads"]),
         "stages": columns(stages),
         "transforms": columns(transforms),
     }
 
 
-def _in_turn(values: list[bytes], contenders: dict[str, tuple[Guard, list[bytes]]]) -> dict[str, float]:
-    """Block by block, all after one another: what slows this machine for a moment slows them all."""
-    spent = dict.fromkeys(("orjson.loads", *contenders), 0.0)
-    starts = range(0, len(values), _BLOCK)
-    for start in starts:
-        block = slice(start, start + _BLOCK)
-        spent["orjson.loads"] += _loads(values[block])
-        for name, (guard, its) in contenders.items():
-            spent[name] += _run(guard, its[block])
-    return {name: each / len(starts) for name, each in spent.items()}
-
-
 def cpu_us(records: int = 40_960) -> float:
     """The guard on the reference policy once more, for the rounds in which peers are measured beside it."""
-    guard = reference_guard()
     values = orders(records)
+    return _run(_warm(reference_guard(), values), values)
+
+
+def _warm(guard: Guard, values: list[bytes]) -> Guard:
+    """The guard with keys minted and tables built, in a process that is ready for records."""
     _run(guard, values[:_BLOCK])
     settle()
-    return _run(guard, values)
+    return guard
+
+
+def _beside_loads(guard: Guard, values: list[bytes]) -> dict[str, float]:
+    """Block by block, one after the other: what slows this machine for a moment slows both."""
+    loads = guarded = 0.0
+    blocks = [values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK)]
+    for block in blocks:
+        loads += _loads(block)
+        guarded += _run(guard, block)
+    return {"orjson.loads": loads / len(blocks), "guard": guarded / len(blocks)}
 
 
 def _batches(values: list[bytes]) -> Iterator[Batch]:

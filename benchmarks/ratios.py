@@ -43,7 +43,7 @@ class Ratio:
 def ratios(results: dict[str, Any]) -> Iterator[Ratio]:
     """Every ratio that the measurements in `results` allow."""
     if "guard" in results:
-        over = results["guard"]["over_loads"]["guard"]
+        over = results["guard"]["over_loads"]
         # 9.5 µs a record on a machine where orjson.loads takes 1.3 µs.
         yield Ratio("guard: CPU, times orjson.loads of the same record", over, "≤", 9.5 / 1.3)
     if "serializer" in results:

@@ -43,7 +43,7 @@ def test_a_ratio_is_held_against_its_target(bound: str, median: float, met: bool
 
 
 def test_only_what_was_measured_has_ratios():
-    measured = {"guard": {"over_loads": {"guard": Series((7.0,))}}}
+    measured = {"guard": {"over_loads": Series((7.0,))}}
     assert [ratio.series.median for ratio in ratios(measured)] == [7.0]
     assert list(ratios({})) == []
 
