@@ -64,13 +64,14 @@ def run(
     """
     from streamguard.streams.signals import Signals
 
-    start = _Start(Signals(), config, tuple(policies or ()), keep_going=keep_going)
-    if lifeline is not None:
-        start.as_child(lifeline)
-    elif processes > 1:
-        start.as_parent(slot, processes)
-    else:
-        start.alone(slot)
+    with Signals() as signals:
+        start = _Start(signals, config, tuple(policies or ()), keep_going=keep_going)
+        if lifeline is not None:
+            start.as_child(lifeline)
+        elif processes > 1:
+            start.as_parent(slot, processes)
+        else:
+            start.alone(slot)
 
 
 class _Start:

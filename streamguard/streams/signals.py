@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Self
 
 from streamguard import logs
 
@@ -19,9 +20,14 @@ log = logs.get(__name__)
 
 
 class Signals:
-    """What the process is told from outside. Until `deliver_to` a stop ends it at once, and a reload has no sense."""
+    """What the process is told from outside. Until `deliver_to` a stop ends it at once, and a reload has no sense.
+
+    As a context, it holds on to that end: an extension module that is interrupted in the middle of something may make
+    another exception of it, or none (the Kafka client does while it reads its arguments).
+    """
 
     def __init__(self) -> None:
+        self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] = lambda: None
         self._reload: Callable[[], None] = lambda: None
@@ -33,13 +39,25 @@ class Signals:
         self, loop: asyncio.AbstractEventLoop, *, stop: Callable[[], None], reload: Callable[[], None]
     ) -> None:
         """Have signals call these on `loop` from now on; when it is closed they are ignored."""
+        if self._ended:
+            sys.exit(0)
         self._stop, self._reload, self._loop = stop, reload, loop
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ended:
+            sys.exit(0)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         hung_up = number == signal.SIGHUP and self._had_terminal and not _terminal()
         stopping = number != signal.SIGHUP or hung_up
         if self._loop is None:
             if stopping:
+                self._ended = True
                 sys.exit(0)
         elif not self._loop.is_closed():
             name = signal.Signals(number).name

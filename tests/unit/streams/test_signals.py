@@ -12,7 +12,7 @@ import pytest
 from tests.waiting import until
 
 PRELUDE = """
-import asyncio, sys, time
+import asyncio, os, signal, sys, time
 from streamguard import logs
 from streamguard.streams.signals import Signals
 logs.setup("text", "info")
@@ -47,6 +47,24 @@ def test_before_there_is_anything_to_stop_a_stop_ends_it(number):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert errors == ""
+
+
+@pytest.mark.parametrize("left", ["raise ValueError", "asyncio.run(main())"])
+def test_a_stop_that_something_made_another_exception_of_or_none_is_still_a_stop(left: str):
+    code = f"""
+    async def main():
+        signals.deliver_to(asyncio.get_running_loop(), stop=None, reload=None)
+        print("runs", flush=True)
+    with signals:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except SystemExit:
+            pass
+        {left}
+    """
+    with start(code) as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (0, "", "")
 
 
 def test_before_there_is_anything_to_reload_a_hangup_is_nothing():
