@@ -129,7 +129,7 @@ def _try_schemas(service: Service, policies: Sequence[LoadedPolicy]) -> tuple[li
 def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], list[Problem]]:
     """The policies that could be read, and every problem."""
     from streamguard.guard.check import check_all
-    from streamguard.policy.loader import find_policies
+    from streamguard.policy.loader import find_policies, look_at_all
     from streamguard.policy.problems import in_order
 
     if paths and config:
@@ -151,6 +151,7 @@ def _look(paths: list[Path], config: Path | None) -> tuple[list[LoadedPolicy], l
 def _look_at_service(config: Path) -> tuple[list[LoadedPolicy], list[Problem]]:
     from streamguard.guard.check import check_all
     from streamguard.guard.check.service import service_problems
+    from streamguard.policy.loader import look_at_all
     from streamguard.policy.problems import ProblemsError, in_order
     from streamguard.policy.service import look_at_service
     from streamguard.streams.properties import refused_properties
@@ -177,26 +178,6 @@ def _look_at_service(config: Path) -> tuple[list[LoadedPolicy], list[Problem]]:
     more += service_problems(loaded, policies)
     problems += [p for p in more if p.file != document.file or p.path not in told]
     return _whole(policies), in_order([*problems, *check_all(policies)])
-
-
-def look_at_all(files: Sequence[Path]) -> tuple[list[LoadedPolicy], list[Problem]]:
-    """What can be read of the policies, and the problems with the rest."""
-    from streamguard.policy.loader import look_at
-    from streamguard.policy.problems import Problem, ProblemsError
-
-    policies: list[LoadedPolicy] = []
-    problems: list[Problem] = []
-    for file in files:
-        try:
-            policy, found = look_at(file)
-        except ProblemsError as error:
-            problems += error.problems
-        except ConfigError as error:
-            problems.append(Problem(str(file), 0, 0, "", error.message, error.remedy, code="missing_file"))
-        else:
-            policies += [policy] if policy is not None else []
-            problems += found
-    return policies, problems
 
 
 def _whole(policies: Sequence[LoadedPolicy]) -> list[LoadedPolicy]:

@@ -237,9 +237,8 @@ def _notes(drafted: Draft, evidence: Evidence, proof: Proof) -> list[str]:
 
 def _beside_others(files: Files) -> list[str]:
     """What keeps the policy from running in one service with those that are in its folder already."""
-    from streamguard.cli.check import look_at_all
     from streamguard.guard.check.together import between
-    from streamguard.policy.loader import find_policies, load_policy
+    from streamguard.policy.loader import find_policies, load_policy, look_at_all
 
     others, _ = look_at_all([path for path in find_policies([files.policy.parent]) if path != files.policy])
     mine = load_policy(files.policy)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from streamguard.errors import ConfigError
 from streamguard.policy.document import Document, read_document
 from streamguard.policy.gaps import read_around
 from streamguard.policy.models import Policy
@@ -89,6 +90,23 @@ def look_at(path: Path | str) -> tuple[LoadedPolicy | None, list[Problem]]:
         }
     )
     return LoadedPolicy(policy, path, schema, schema_path, document, gaps), problems
+
+
+def look_at_all(paths: Iterable[Path]) -> tuple[list[LoadedPolicy], list[Problem]]:
+    """What can be read of several policies, and what is wrong with the rest. Raises nothing for what a file holds."""
+    policies: list[LoadedPolicy] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            policy, found = look_at(path)
+        except ProblemsError as error:
+            problems += error.problems
+        except ConfigError as error:
+            problems.append(Problem(str(path), 0, 0, "", error.message, error.remedy, code="missing_file"))
+        else:
+            policies += [policy] if policy is not None else []
+            problems += found
+    return policies, problems
 
 
 def default_name(path: Path) -> str:

@@ -27,8 +27,8 @@ from streamguard.guard.guard import Guard
 from streamguard.guard.registered import RegisteredCorridors, registered_keys
 from streamguard.metrics import observe_kms, observe_registry
 from streamguard.policy import service as service_file
-from streamguard.policy.loader import LoadedPolicy, look_at
-from streamguard.policy.problems import Problem, ProblemsError, errors
+from streamguard.policy.loader import LoadedPolicy, look_at_all
+from streamguard.policy.problems import ProblemsError, errors
 from streamguard.policy.service import LoadedService, Service
 from streamguard.streams import topics
 from streamguard.streams.agents.control import Standing, recover, topic_of
@@ -70,16 +70,7 @@ def read_service(config: Path, policies: Iterable[str] = ()) -> LoadedService:
 
 def read_policies(service: Service) -> dict[str, LoadedPolicy]:
     """The service's policies by name, checked. Raises ProblemsError with every problem of every file."""
-    loaded: list[LoadedPolicy] = []
-    problems: list[Problem] = []
-    for file in service.policy_files():
-        try:
-            policy, found = look_at(file)
-        except ProblemsError as error:
-            problems += error.problems
-            continue
-        problems += found
-        loaded += [policy] if policy is not None else []
+    loaded, problems = look_at_all(service.policy_files())
     problems += check_all(loaded)
     if errors(problems) or any(one.gaps for one in loaded):  # what was read around a mistake guards nothing
         raise ProblemsError(problems)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamguard.errors import ConfigError
-from streamguard.policy.loader import find_policies, load_policy
+from streamguard.policy.loader import find_policies, load_policy, look_at_all
 from streamguard.policy.models import Rule
 from streamguard.policy.problems import Problem, ProblemsError
 
@@ -394,6 +394,16 @@ def test_problems_go_to_json_without_the_quoted_line(policy) -> None:
 def test_a_policy_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"The policy '.*none\.yaml' does not exist"):
         load_policy(tmp_path / "none.yaml")
+
+
+def test_what_cannot_be_read_hides_no_other_problem(policy, tmp_path: Path) -> None:
+    good = policy(MINIMAL)
+    slip = policy(MINIMAL + "feilds: {}\n", "slip.yaml")
+    torn = policy("topic: [", "torn.yaml")
+    policies, problems = look_at_all([tmp_path / "none.yaml", torn, slip, good])
+    assert [(loaded.path, bool(loaded.gaps)) for loaded in policies] == [(slip, True), (good, False)]
+    told = {Path(problem.file).name: problem.code for problem in problems}
+    assert told == {"none.yaml": "missing_file", "torn.yaml": "syntax", "slip.yaml": "unknown_key"}
 
 
 def test_policies_are_found_in_folders_and_tests_are_not_policies(tmp_path: Path) -> None:
