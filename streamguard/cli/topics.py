@@ -64,10 +64,7 @@ def create(config: Config = Path("streamguard.yaml")) -> None:
     service, policies = _read(config)
     service = service.model_copy(update={"topics": service.topics.model_copy(update={"create": True})})
     cluster = Cluster(service)
-    counts = cluster.partition_counts()
-    made: list[str] = []
-    for policy in policies:
-        made += create_outputs(service, cluster, policy, counts)
+    made = create_outputs(service, policies, cluster)
     if create_control_topic(service):
         made.append(f"{service.group}.control")
     for topic in made:

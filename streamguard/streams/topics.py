@@ -277,6 +277,20 @@ def preflight(service: Service, policies: Sequence[Policy]) -> None:
     for policy in policies:
         _check_interval(service, policy)
     cluster = Cluster(service)
+    create_outputs(service, policies, cluster)
+    for policy in policies:
+        for topic, found in cluster.settings([policy.clean_topic, policy.violations_topic]).items():
+            if not found.keeps_timestamps:
+                _log.warning(
+                    "topic.timestamps_replaced", policy=policy.name, topic=topic, setting="LogAppendTime"
+                )
+
+
+def create_outputs(service: Service, policies: Sequence[Policy], cluster: Cluster) -> list[str]:
+    """Create the outputs that do not exist, like their sources; returns their names.
+
+    None is made before all policies are seen to work on their topics. Raises as `preflight` does.
+    """
     counts = cluster.partition_counts()
     for policy in policies:
         if policy.topic not in counts:
@@ -285,15 +299,14 @@ def preflight(service: Service, policies: Sequence[Policy]) -> None:
                 f"The topic '{policy.topic}' of policy '{policy.name}' does not exist.",
                 "Create it, or mend 'topic' in the policy; and check that the service's user may describe it.",
             )
-    for policy in policies:
-        create_outputs(service, cluster, policy, counts)
-        _check_outputs(policy, cluster)
+        # One that is to be made will be like its source.
+        model = policy.clean_topic if policy.clean_topic in counts else policy.topic
+        if cluster.settings([model])[model].compacted:
+            _check_key(policy)
+    return [topic for policy in policies for topic in _create(service, cluster, policy, counts)]
 
 
-def create_outputs(
-    service: Service, cluster: Cluster, policy: Policy, counts: Mapping[str, int]
-) -> list[str]:
-    """Create the outputs of a policy that do not exist, like their source; returns their names."""
+def _create(service: Service, cluster: Cluster, policy: Policy, counts: Mapping[str, int]) -> list[str]:
     missing = [topic for topic in (policy.clean_topic, policy.violations_topic) if topic not in counts]
     if not missing:
         return []
@@ -347,26 +360,20 @@ def _check_interval(service: Service, policy: Policy) -> None:
         )
 
 
-def _check_outputs(policy: Policy, cluster: Cluster) -> None:
-    settings = cluster.settings([policy.clean_topic, policy.violations_topic])
-    clean = settings[policy.clean_topic]
-    if clean.compacted and _key_changes(policy):
+def _check_key(policy: Policy) -> None:
+    """What a compacted clean topic asks of keys."""
+    if _key_changes(policy):
         raise ConfigError(
             f"Policy '{policy.name}': the topic '{policy.clean_topic}' is compacted, and 'key: "
             f"{policy.key.verb}' makes equal keys differ: nothing would be compacted, and tombstones would delete "
             "nothing.",
             "Use 'keep', 'tokenize' or 'encrypt: {deterministic: true}' for the key.",
         )
-    if clean.compacted and policy.key.verb == "drop":
+    if policy.key.verb == "drop":
         raise ConfigError(
             f"Policy '{policy.name}': the topic '{policy.clean_topic}' is compacted and refuses records without a key.",
             "Use 'keep', 'tokenize' or 'encrypt: {deterministic: true}' for the key.",
         )
-    for topic, found in settings.items():
-        if not found.keeps_timestamps:
-            _log.warning(
-                "topic.timestamps_replaced", policy=policy.name, topic=topic, setting="LogAppendTime"
-            )
 
 
 def _key_changes(policy: Policy) -> bool:

@@ -139,6 +139,18 @@ def test_what_a_compacted_topic_asks_of_keys(make_site, key: Any, fits: bool):
     else:
         with pytest.raises(ConfigError, match="is compacted"):
             prepare(site, key=key)
+        assert not {site.clean, site.violations} & Cluster(site.make_service()).partition_counts().keys()
+
+
+def test_what_a_compacted_topic_that_exists_asks_of_keys(make_site):
+    site = make_site()
+    compacted = NewTopic(site.clean, 1, 1, config={"cleanup.policy": "compact"})
+    Cluster(site.make_service()).create([compacted])
+    with pytest.raises(ConfigError, match="is compacted"):
+        prepare(site, key="encrypt")
+    site = make_site(config={"cleanup.policy": "compact"})
+    Cluster(site.make_service()).create([NewTopic(site.clean, 1, 1)])
+    prepare(site, key="encrypt")
 
 
 def test_a_commit_interval_that_is_too_long_for_its_transactions():
