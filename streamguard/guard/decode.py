@@ -66,29 +66,26 @@ class Decode:
     def apply(self, batch: Batch) -> None:
         """Fill `batch.documents`; move tombstones aside."""
         decode, failures = self.form.decode, self.form.failures
-        payloads, documents = batch.payloads, batch.documents
+        payloads, documents, max_bytes = batch.payloads, batch.documents, self.max_bytes
         if None in batch.values:
             self._move_tombstones(batch)
         for row in batch.live:
+            value = payloads[row]
             try:
-                document = decode(payloads[row])
+                document = decode(value)
             except failures:
-                batch.reject(row, self._reason(payloads[row] or b""))
+                batch.reject(row, self._reason(value or b""))
+                continue
+            if len(value) > max_bytes:  # type: ignore[arg-type]  # tombstones are aside
+                batch.reject(row, SIZE)
                 continue
             documents[row] = document
-        if max(map(len, filter(None, payloads)), default=0) > self.max_bytes:
-            self._reject_long(batch)
         if not self.vouched:
             self._search(batch)
 
     def _move_tombstones(self, batch: Batch) -> None:
         batch.tombstones = [row for row in batch.live if batch.values[row] is None]
         batch.live = [row for row in batch.live if batch.values[row] is not None]
-
-    def _reject_long(self, batch: Batch) -> None:
-        for row in batch.live:
-            if row not in batch.findings and len(batch.payloads[row] or b"") > self.max_bytes:
-                batch.reject(row, SIZE)
 
     def _search(self, batch: Batch) -> None:
         for row in batch.live:

@@ -31,18 +31,15 @@ class Encode:
 
     def apply(self, batch: Batch) -> None:
         """Fill `batch.out_values`; whatever the format cannot hold is a finding, not an exception for the batch."""
-        rows, prefix = batch.live, self.prefix
+        rows, out, prefix = batch.live, batch.out_values, self.prefix
         try:
             encoded: list[bytes | None] = list(map(self.form.encode, batch.live_documents))
         except _UNWRITABLE:
             encoded = [self._one(batch, row) for row in rows]
         if prefix:
             encoded = [prefix + value if value is not None else None for value in encoded]
-        if len(rows) == len(batch.values):
-            batch.out_values = encoded
-            return
         for row, value in zip(rows, encoded, strict=True):
-            batch.out_values[row] = value
+            out[row] = value
 
     def _one(self, batch: Batch, row: int) -> bytes | None:
         try:
