@@ -51,7 +51,7 @@ class Clean:
 
     def apply(self, batch: Batch) -> None:
         """Change the documents of live rows in place."""
-        documents = [batch.documents[row] for row in batch.live]
+        documents = batch.live_documents
         for (*above, last), steps in self.columns:
             holders, keys, values = _gather(_nodes(documents, above), last)
             cleaned = values
