@@ -278,12 +278,15 @@ def preflight(service: Service, policies: Sequence[Policy]) -> None:
         _check_interval(service, policy)
     cluster = Cluster(service)
     create_outputs(service, policies, cluster)
-    for policy in policies:
-        for topic, found in cluster.settings([policy.clean_topic, policy.violations_topic]).items():
-            if not found.keeps_timestamps:
-                _log.warning(
-                    "topic.timestamps_replaced", policy=policy.name, topic=topic, setting="LogAppendTime"
-                )
+    outputs = [
+        (policy, topic) for policy in policies for topic in (policy.clean_topic, policy.violations_topic)
+    ]
+    settings = cluster.settings([topic for _, topic in outputs])
+    for policy, topic in outputs:
+        if not settings[topic].keeps_timestamps:
+            _log.warning(
+                "topic.timestamps_replaced", policy=policy.name, topic=topic, setting="LogAppendTime"
+            )
 
 
 def create_outputs(service: Service, policies: Sequence[Policy], cluster: Cluster) -> list[str]:
@@ -299,9 +302,11 @@ def create_outputs(service: Service, policies: Sequence[Policy], cluster: Cluste
                 f"The topic '{policy.topic}' of policy '{policy.name}' does not exist.",
                 "Create it, or mend 'topic' in the policy; and check that the service's user may describe it.",
             )
-        # One that is to be made will be like its source.
-        model = policy.clean_topic if policy.clean_topic in counts else policy.topic
-        if cluster.settings([model])[model].compacted:
+    # One that is to be made will be like its source.
+    models = [policy.clean_topic if policy.clean_topic in counts else policy.topic for policy in policies]
+    settings = cluster.settings(models)
+    for policy, model in zip(policies, models, strict=True):
+        if settings[model].compacted:
             _check_key(policy)
     return [topic for policy in policies for topic in _create(service, cluster, policy, counts)]
 
