@@ -129,6 +129,10 @@ class Form(ABC):
         """Whether a document obeys the schema. True where nothing else can be decoded at all."""
         return True
 
+    def all_pass(self, documents: list[Any]) -> bool:
+        """Whether all of them pass: one question where a format can ask it so."""
+        return all(map(self.passes, documents))
+
     def errors(self, document: Any) -> Iterator[tuple[str, str, str]]:
         """Why a document does not pass: keyword, path (``*`` for undeclared names), and our sentence."""
         return iter(())

@@ -55,6 +55,11 @@ class JsonForm(Form):
         """As the schema says; a closed one vouches for depth and numbers too."""
         return self.schema.passes if self.schema else super().passes
 
+    @cached_property
+    def all_pass(self) -> Any:
+        """As the schema says."""
+        return self.schema.all_pass if self.schema else super().all_pass
+
     def errors(self, document: Any) -> Iterator[tuple[str, str, str]]:
         """As the schema says."""
         return self.schema.errors(document) if self.schema else iter(())

@@ -17,18 +17,24 @@ class Validate:
     """Holds documents against a schema.
 
     The question on the hot path is `Form.passes`: valid, and vouched for in depth and numbers. What does not pass is
-    looked at closely, and only then.
+    looked at closely, and only then. A slice is asked about as a whole for as long as that was the answer for the last
+    one: where bad records are many, it would be a question too much.
     """
 
     stage = "validate"
 
     def __init__(self, form: Form) -> None:
         self.form = form
+        self._as_one = True
 
     def apply(self, batch: Batch) -> None:
         """Add a finding for everything that is wrong."""
-        passed = list(map(self.form.passes, batch.live_documents))
-        if not all(passed):
+        documents = batch.live_documents
+        if self._as_one and self.form.all_pass(documents):
+            return
+        passed = list(map(self.form.passes, documents))
+        self._as_one = all(passed)
+        if not self._as_one:
             for row, fine in zip(batch.live, passed, strict=True):
                 if not fine:
                     self._explain(batch, row)

@@ -396,6 +396,37 @@ def test_what_a_schema_lets_pass_is_what_it_declares(document):
             assert set(_scalars(value)) <= declared
 
 
+@given(_ROOTS, st.integers(min_value=0, max_value=3))
+def test_several_documents_pass_when_each_of_them_does(document, others):
+    try:
+        schema = Schema(document)
+    except ConfigError:
+        assume(False)
+    good = list(filter(schema.passes, DOCUMENTS))
+    assert schema.all_pass(good)
+    assert schema.all_pass([])
+    for value in DOCUMENTS:
+        assert schema.all_pass([*good[:others], value, *good[others:]]) is schema.passes(value)
+
+
+@pytest.mark.parametrize("draft", [{}, DRAFT_4, DRAFT_7])
+def test_several_documents_pass_by_references_and_within_64_bits(draft):
+    schema = Schema(
+        {
+            **draft,
+            ("id" if draft == DRAFT_4 else "$id"): "https://example.com/orders.json",
+            **obj(a={"$ref": "#/definitions/a"}, n={"type": "integer"}),
+            "definitions": {"a": STRING},
+            "additionalProperties": False,
+        }
+    )
+    assert schema.is_closed
+    assert schema.all_pass([{"a": "x"}, {"n": 1}])
+    assert not schema.all_pass([{"a": "x"}, {"a": 1}])
+    assert not schema.all_pass([{"n": 1}, {"n": 2.0**70}])
+    assert not schema.all_pass([[{"a": "x"}]])
+
+
 def test_closed_schema_lets_no_rounded_integer_pass_unseen():
     schema = Schema(CLOSED)
     for number, passes in [
