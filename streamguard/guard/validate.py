@@ -17,8 +17,8 @@ class Validate:
     """Holds documents against a schema.
 
     The question on the hot path is `Form.passes`: valid, and vouched for in depth and numbers. What does not pass is
-    looked at closely, and only then. A slice is asked about as a whole for as long as that was the answer for the last
-    one: where bad records are many, it would be a question too much.
+    looked at closely, and only then. A slice is asked about as a whole as long as all of the last one passed: where bad
+    records are many, that would be a question too much.
     """
 
     stage = "validate"
