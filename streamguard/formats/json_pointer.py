@@ -16,7 +16,8 @@ PLAIN_REFERENCE: Final = re.compile(r"#/(\$defs|definitions)/[^/]+")
 """One that leads to a definition of the document itself."""
 
 _BUNDLED: Final = "$defs"
-_OF_DOCUMENTS: Final = frozenset({"$id", "id", "$schema"})
+OF_DOCUMENTS: Final = frozenset({"$id", "id", "$schema"})
+"""What only a whole document has, and no part of one."""
 
 
 def resolved(document: Node, reference: str) -> Any:
@@ -109,7 +110,7 @@ def _led(node: Any, led: Callable[[str], str]) -> Any:
 def _with_definitions(document: Node, definitions: Mapping[str, Any]) -> Node:
     """The document with more definitions. They are parts of it, so they have no names and definitions of their own."""
     parts = {
-        name: {key: child for key, child in node.items() if key not in _OF_DOCUMENTS}
+        name: {key: child for key, child in node.items() if key not in OF_DOCUMENTS}
         if isinstance(node, dict)
         else node
         for name, node in definitions.items()

@@ -27,7 +27,7 @@ from streamguard.formats.base import (
     leaf_paths,
     tags_of,
 )
-from streamguard.formats.json_pointer import PLAIN_REFERENCE, bundled, resolved, subschemas
+from streamguard.formats.json_pointer import OF_DOCUMENTS, PLAIN_REFERENCE, bundled, resolved, subschemas
 from streamguard.policy.paths import Path, Segment, Wild
 
 Node = dict[str, Any]
@@ -49,8 +49,7 @@ _PROBES: Final[dict[str, tuple[Node, Any]]] = {
 _NOTES: Final = frozenset(
     {"title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 )
-# What stands at the top of a schema for all of it.
-_OF_DOCUMENT: Final[tuple[str, ...]] = ("$schema", "$id", "id", "$defs", "definitions")
+_DEFINITIONS: Final = frozenset({"$defs", "definitions"})
 _MOST_REFERENCES: Final = 50_000
 """References followed in one schema: thirty definitions that each refer twice to the next are a billion places."""
 _OTHER_NAMES: Final = ("additionalProperties", "unevaluatedProperties")
@@ -347,7 +346,7 @@ def _bounded(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     copy = dict(node)
-    for keyword in ("properties", "$defs", "definitions"):
+    for keyword in {"properties"} | _DEFINITIONS:
         if keyword in node:
             copy[keyword] = {name: _bounded(child) for name, child in node[keyword].items()}
     if "items" in node:
@@ -364,7 +363,7 @@ def _bounded(node: Any) -> Any:
 
 def _listed(document: Node) -> Node:
     """The schema of an array of what a closed schema describes. Definitions stay where its references find them."""
-    top = {name: document[name] for name in _OF_DOCUMENT if name in document}
+    top = {name: document[name] for name in OF_DOCUMENTS | _DEFINITIONS if name in document}
     return {**top, "items": {name: node for name, node in document.items() if name not in top}}
 
 
