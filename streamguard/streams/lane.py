@@ -53,6 +53,7 @@ from streamguard.streams.client import (
     transactional,
     trouble,
 )
+from streamguard.streams.contact import Contact
 from streamguard.streams.delivery import AtLeastOnce, Delivery, ExactlyOnce, Undone
 from streamguard.streams.flood import Flood
 from streamguard.streams.positions import pin_new_partition, pin_start
@@ -67,7 +68,7 @@ _ANSWER_WITHIN: Final = 4.0  # seconds for the cluster to answer one question: a
 _IDLE: Final = 0.1  # seconds to wait for a first record: how soon a command is noticed
 _FILL: Final = 0.02  # seconds a slice may fill up while the commit is not due anyway
 _MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions behind transaction markers
-_LOOK_EVERY: Final = 1.0  # seconds between looks for brokers that are away
+_REACHED_WITHIN: Final = 1.0  # seconds for the cluster to show that it is there
 _CLOSE_WITHIN: Final = 2.0  # seconds to leave the group in good order
 _LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
 
@@ -124,8 +125,7 @@ class Lane:
         self._starved = False
         self._group: object = None  # our membership, as of when the partitions were assigned
         self._moved = False
-        self._unreachable = False
-        self._look_at = -math.inf
+        self._contact = Contact(self._reaches_cluster, self._is_cluster_there)
         self._rivals = Rivals(slot.name)
         self._search = Search()
 
@@ -134,7 +134,7 @@ class Lane:
     @property
     def ready(self) -> bool:
         """True while records flow, or would if there were any."""
-        return self.state == "running" and not self._unreachable
+        return self.state == "running" and not self._contact.broken
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -212,6 +212,8 @@ class Lane:
                 self._carry(batch)
             if self._is_due():
                 self._commit()
+            if not self._delivery.is_open:
+                self._keep_contact()
         except UnavailableError as away:
             self._set_back(away.reason, away=away)
         except Undone as undone:
@@ -379,7 +381,6 @@ class Lane:
             return self._consumer.consume(room, max(0.0, min(_FILL, left)))
         first = self._consumer.poll(_IDLE)
         if first is None:
-            self._look_for_brokers()
             return []
         return [first, *self._consumer.consume(room - 1, 0)] if room > 1 else [first]
 
@@ -512,7 +513,6 @@ class Lane:
         if not self._starved:  # positions can be committed without keys: that shows nothing
             self._setbacks = 0
             self._settle("running")
-        self._unreachable = False
         self._tally = Tally()
         self._positions.clear()
 
@@ -636,6 +636,9 @@ class Lane:
         self._delivery.abort()
         self._metrics.aborted("fenced")
         self._look_for_rival()
+        self._replace_consumer()
+
+    def _replace_consumer(self) -> None:
         self._drop_partitions()
         self._group = None
         old, self._consumer = self._consumer, self._make_consumer()
@@ -657,8 +660,7 @@ class Lane:
         if error.code() not in CONNECTION:
             return
         self._rivals.disconnected()
-        if not self._unreachable:
-            self._unreachable = True
+        if self._contact.broke():
             _log.warning("lane.kafka_unreachable", policy=self.policy.name, code=code)
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
@@ -672,16 +674,28 @@ class Lane:
     def _end(self, error: StreamGuardError) -> None:
         raise error
 
-    def _look_for_brokers(self) -> None:
-        """Nothing tells that a connection is back while no record comes, so ask now and then."""
-        if not self._unreachable or time.monotonic() < self._look_at:
-            return
-        self._look_at = time.monotonic() + _LOOK_EVERY
+    def _keep_contact(self) -> None:
+        """See whether the cluster answers; a consumer that lost it for good is replaced."""
+        if self._contact.is_lost():
+            _log.warning("lane.lost_contact", policy=self.policy.name, slot=self.slot.name)
+            self._replace_consumer()
+
+    def _reaches_cluster(self) -> bool:
+        """Whether the cluster answers our consumer."""
         try:
-            self._consumer.list_topics(self.policy.topic, timeout=1.0)
-        except KafkaException:
-            return
-        self._unreachable = False
+            self._consumer.list_topics(self.policy.topic, timeout=_REACHED_WITHIN)
+        except KafkaException as problem:
+            self._on_error(problem.args[0])
+            return False
+        return True
+
+    def _is_cluster_there(self) -> bool:
+        """Whether the cluster answers a client that was just made."""
+        try:
+            Cluster(self._service, within=_REACHED_WITHIN).partition_counts()
+        except KafkaTrouble:
+            return False
+        return True
 
     # -- When partitions move (called within poll and consume) ---------------------------------------------------------
 

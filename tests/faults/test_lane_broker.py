@@ -50,7 +50,32 @@ def test_an_idle_lane_notices_that_the_broker_is_back(second_kafka: Broker):
         second_kafka.stop()
         until(lambda: not lane.ready)
         second_kafka.start()
-        until(lambda: lane.ready)
+        until(lambda: lane.ready, what=lambda: f"the lane is {lane.state}, {lane.reason}")
+
+
+def test_a_consumer_that_lost_its_brokers_for_good_is_replaced(second_kafka: Broker, caplog):
+    """So often asked for brokers, a broker that ends says that there are none; without recovery that is final."""
+    lossy = {"topic.metadata.refresh.interval.ms": "10", "metadata.recovery.strategy": "none"}
+    service = {"kafka": {"bootstrap.servers": second_kafka.address, **lossy}}
+
+    def was_replaced() -> bool:
+        return "lane.lost_contact" in [record.msg for record in caplog.records]
+
+    with open_site(second_kafka.address, service=service) as site, site.running() as lane:
+        sent = 0
+        for _ in range(4):  # the window is some milliseconds wide, and seldom missed
+            site.send([document(sent)])
+            sent += 1
+            read(site.kafka, site.clean, at_least=sent)
+            second_kafka.stop()
+            until(lambda: not lane.ready)
+            second_kafka.start()
+            until(lambda: lane.ready, what=lambda: f"the lane is {lane.state}, {lane.reason}")
+            if was_replaced():
+                break
+        assert was_replaced()
+        site.send([document(sent)])
+        assert_exactly_once(site, sent + 1, partitions=1)
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
