@@ -33,7 +33,7 @@ _log = logs.get(__name__)
 
 
 class AuditTopic:
-    """Publishes heads. Thread-safe; connects when the first head comes."""
+    """Publishes heads. Thread-safe; connects when the first head comes, and anew after one that did not get there."""
 
     def __init__(self, service: Service, topic: str) -> None:
         self._service = service
@@ -43,6 +43,7 @@ class AuditTopic:
 
     def publish(self, head: HeadRow) -> None:
         """Return once every in-sync replica has the head. Raises AuditUnavailableError."""
+        producer: Producer | None = None
         try:
             producer = self._connected()
             answer = _Answer()
@@ -54,6 +55,7 @@ class AuditTopic:
                 return
         except (KafkaException, BufferError, KafkaTrouble):
             pass
+        self._let_go(producer)
         raise AuditUnavailableError(
             f"The audit topic '{self._topic}' does not take the trail's head, so nothing is revealed.",
             "See that the brokers answer, and that this service may describe and write the topic.",
@@ -69,6 +71,12 @@ class AuditTopic:
                 del config["delivery.report.only.error"]
                 self._producer = Producer(config, logger=logs.librdkafka())
             return self._producer
+
+    def _let_go(self, producer: Producer | None) -> None:
+        """It may have lost its brokers for good (see `contact`)."""
+        with self._lock:
+            if producer is self._producer:
+                self._producer = None
 
     def _create_missing(self) -> None:
         cluster = Cluster(self._service, PATIENCE)
