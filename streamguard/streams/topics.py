@@ -151,8 +151,9 @@ class Cluster:
     def __init__(self, service: Service, within: float = _ANSWER_WITHIN) -> None:
         self._service = service
         self._within = within
-        self._seen: KafkaError | None = None
-        self._admin = AdminClient(admin_config(service, self._remember), logger=logs.librdkafka())
+        # No method of ours: a client that refers back to us would live, threads and all, until cycles are collected.
+        self._seen: list[KafkaError] = []
+        self._admin = AdminClient(admin_config(service, self._seen.append), logger=logs.librdkafka())
 
     def partition_counts(self) -> dict[str, int]:
         """The topics that exist, with their numbers of partitions."""
@@ -184,7 +185,8 @@ class Cluster:
         except KafkaException as problem:
             self._admin.poll(0)
             # A broker that refuses us looks like one that is not there; the callback knows the difference.
-            raise trouble(self._seen or problem.args[0], self._service) from None
+            refusals = [error for error in self._seen if not is_unreachable(error)]
+            raise trouble([*refusals, *self._seen, problem.args[0]][0], self._service) from None
 
     def settings(self, topics: Sequence[str]) -> dict[str, TopicSettings]:
         """What the topics accept. Raises KafkaTrouble when one does not exist."""
@@ -197,6 +199,9 @@ class Cluster:
 
     def members(self, group: str) -> list[tuple[str, str]]:
         """The members of a consumer group: the client id and the host of each, as the brokers see them."""
+        # librdkafka may abort the process when a coordinator comes back after this question was given up (its issue
+        # 4605): it is asked only where somebody answers.
+        self._metadata()
         answer = self._admin.describe_consumer_groups([group], request_timeout=self._within)[group]
         try:
             return [(member.client_id, member.host) for member in answer.result().members]
@@ -239,10 +244,6 @@ class Cluster:
                 "Create it yourself, and set 'topics.create: false'.",
             )
         return trouble(error, self._service, topic)
-
-    def _remember(self, error: KafkaError) -> None:
-        if self._seen is None or not is_unreachable(error):
-            self._seen = error
 
 
 def _settings(partitions: int, config: Mapping[str, ConfigEntry]) -> TopicSettings:
