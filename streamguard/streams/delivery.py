@@ -26,6 +26,7 @@ from streamguard.streams.client import FENCED, FINAL, PURGED, REFUSALS, code_of,
 
 _STEP: Final = 0.25  # seconds that one call into librdkafka may block: how soon a stop is noticed
 _PATIENCE: Final = 5.0  # seconds to open or abort; after that a new producer puts things right
+_HEARD_WITHIN: Final = 0.05  # seconds for the records of a producer that is let go of to report their end
 
 
 class Undone(Exception):
@@ -112,10 +113,13 @@ class Delivery(ABC):
             raise Undone("queue_full") from None
 
     def close(self) -> None:
-        """Let go of the producer without waiting for anything. Whatever was open is undone."""
+        """Let go of the producer without waiting for its brokers. Whatever was open is undone."""
         self.is_open = False
         if self._producer is not None:
             self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+            # What the library keeps of a record it lets go of when the record's end is heard.
+            for wait in (0.0, _HEARD_WITHIN):
+                self._hear(self._producer, wait)
             self._producer = None
 
     def _at_work(self) -> Producer:
@@ -146,6 +150,11 @@ class Delivery(ABC):
             self.refusal = REFUSALS[code]
         elif code not in PURGED:
             self._failure = code_of(error)
+
+    def _hear(self, producer: Producer, within: float = 0.0) -> None:
+        """Let the producer tell what it knows of its connections. It raises what is fatal; the call itself will too."""
+        with suppress(KafkaException):
+            producer.poll(within)
 
     def _undone(self, problem: KafkaException) -> Exception:
         """The exception to raise for one of librdkafka's: the same when no retry would help, Undone otherwise."""
@@ -244,11 +253,6 @@ class ExactlyOnce(Delivery):
                     raise Undone("timed_out") from None
         if problem is not None:
             raise problem
-
-    def _hear(self, producer: Producer) -> None:
-        """Let the producer tell what it knows of its connections. It raises what is fatal; the call itself will too."""
-        with suppress(KafkaException):
-            producer.poll(0)
 
     def _insist(self, producer: Producer, call: Callable[[], Any], deadline: float) -> None:
         """Repeat a call for as long as librdkafka says that it may be repeated. Raises Undone."""
