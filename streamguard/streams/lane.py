@@ -385,8 +385,8 @@ class Lane:
         return [first, *self._consumer.consume(room - 1, 0)] if room > 1 else [first]
 
     def _on_event(self, message: Message) -> None:
-        error, partition = message.error(), message.partition()
-        if error is None or partition is None:
+        error, partition = message.error(), message.partition() or 0
+        if error is None:
             return
         if error.code() == END_OF_PARTITION:
             self._positions[partition] = max(self._positions.get(partition, 0), message.offset() or 0)
@@ -395,7 +395,10 @@ class Lane:
         elif is_fatal(error) or error.code() in FINAL:
             raise KafkaException(error)
         else:
+            # librdkafka tells it once and then leaves a partition alone whose position it could not learn (its issue
+            # 5586), or goes on behind records that it cannot read.
             self._on_error(error)
+            raise Undone(code_of(error))
 
     def _find_position(self, partition: int) -> None:
         """There is nothing to read at the committed offset, or no such offset."""
@@ -584,7 +587,9 @@ class Lane:
         """Read again from what is committed, as the broker has it: we may not know how our last commit ended."""
         partitions = [TopicPartition(self.policy.topic, partition) for partition in self.partitions]
         if partitions:
-            # A pause outlives an assignment (measured, librdkafka 2.16); seeking fails for partitions in error.
+            # A pause outlives an assignment (measured, librdkafka 2.16); seeking fails for partitions in error. And a
+            # resume is dropped when it meets the start of a fetch (its issue 5591); the next one is not.
+            self._consumer.resume(partitions)
             self._consumer.resume(partitions)
             self._consumer.assign(partitions)
 
@@ -700,6 +705,8 @@ class Lane:
     # -- When partitions move (called within poll and consume) ---------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return  # one that was replaced, and hears of it while it takes its leave
         self.partitions = tuple(sorted(partition.partition for partition in partitions))
         self._moved = True
         self._group = consumer.consumer_group_metadata()
@@ -716,7 +723,7 @@ class Lane:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Everything open belongs to these partitions, and must be ended before another member may have them."""
         if consumer is not self._consumer:
-            return  # one that was replaced takes its leave
+            return
         started = time.monotonic()
         records = self._tally.records
         if self._delivery.give_back(consumer, self._where()):

@@ -1,8 +1,10 @@
 """Where a lane commits: behind a partition's last record, and behind the transaction marker that follows it."""
 
+import pytest
 from confluent_kafka import KafkaError, Message
 
 from streamguard.guard.batch import Batch
+from streamguard.streams.delivery import Undone
 from tests.lanes import Site
 
 
@@ -30,3 +32,14 @@ def test_positions_follow_the_records():
 
     assert counted(lane, [0, 0, 1], [1, 2, 7]) == {0: 3, 1: 8}
     assert counted(lane, [0], [5]) == {0: 6, 1: 8}
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError.NOT_COORDINATOR, KafkaError._BAD_COMPRESSION, KafkaError.UNKNOWN]
+)
+def test_whatever_else_a_partition_reports_is_read_again(code: int):
+    """Of a position that could not be learnt and of records that cannot be read, librdkafka tells once and goes on."""
+    lane = Site("127.0.0.1:1", "people").lane()
+
+    with pytest.raises(Undone):
+        lane._on_event(Message(partition=0, error=KafkaError(code)))
