@@ -60,8 +60,11 @@ def consumer_config(service: Service, policy: str, slot: Slot) -> dict[str, Any]
     config: dict[str, Any] = {
         # A fetch that waits for data delays the first one after a rewind by as long (measured: 0.5 s, the default).
         "fetch.wait.max.ms": 100,
-        # Read-ahead per lane, in memory: a second's worth at full speed.
+        # Read-ahead per lane, in memory.
         "queued.max.messages.kbytes": 32_768,
+        # How long nothing is fetched once it is full. In a second, the default, a lane takes more than that and stands
+        # still for the rest (measured: 67,000 instead of 103,000 records a second).
+        "fetch.queue.backoff.ms": 100,
     }
     config |= _without(service.kafka, _PRODUCER_ONLY)
     config |= {
