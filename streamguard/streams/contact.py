@@ -15,9 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 _AGAIN: Final = 1.0  # seconds between two questions without an answer
-_CALM: Final = (
-    30.0  # seconds between questions while all seems well: who is cut off does not always hear of it
-)
+_CALM: Final = 30.0  # seconds between questions while all seems well: who is cut off may not hear of it
 _ANEW: Final = 5.0  # seconds between questions by another client
 LOST_AFTER: Final = 16.0
 """Seconds for which others are answered until a client is lost. By librdkafka's defaults it tries to connect at least
