@@ -60,7 +60,7 @@ from streamguard.streams.positions import pin_new_partition, pin_start
 from streamguard.streams.refused import Search
 from streamguard.streams.rivals import Rivals
 from streamguard.streams.tally import Tally
-from streamguard.streams.topics import Cluster, TopicSettings
+from streamguard.streams.topics import REACHED_WITHIN, Cluster, TopicSettings, is_there
 
 State = Literal["starting", "running", "paused", "stopped", "failed"]
 
@@ -68,7 +68,6 @@ _ANSWER_WITHIN: Final = 4.0  # seconds for the cluster to answer one question: a
 _IDLE: Final = 0.1  # seconds to wait for a first record: how soon a command is noticed
 _FILL: Final = 0.02  # seconds a slice may fill up while the commit is not due anyway
 _MARKERS_EVERY: Final = 5.0  # seconds between commits that only move positions behind transaction markers
-_REACHED_WITHIN: Final = 1.0  # seconds for the cluster to show that it is there
 _CLOSE_WITHIN: Final = 2.0  # seconds to leave the group in good order
 _LONGEST_HOLD: Final = 5.0  # seconds between tries while keys or brokers are away
 
@@ -125,7 +124,7 @@ class Lane:
         self._starved = False
         self._group: object = None  # our membership, as of when the partitions were assigned
         self._moved = False
-        self._contact = Contact(self._reaches_cluster, self._is_cluster_there)
+        self._contact = Contact(self._reaches_cluster, partial(is_there, service))
         self._rivals = Rivals(slot.name)
         self._search = Search()
 
@@ -688,17 +687,9 @@ class Lane:
     def _reaches_cluster(self) -> bool:
         """Whether the cluster answers our consumer."""
         try:
-            self._consumer.list_topics(self.policy.topic, timeout=_REACHED_WITHIN)
+            self._consumer.list_topics(self.policy.topic, timeout=REACHED_WITHIN)
         except KafkaException as problem:
             self._on_error(problem.args[0])
-            return False
-        return True
-
-    def _is_cluster_there(self) -> bool:
-        """Whether the cluster answers a client that was just made."""
-        try:
-            Cluster(self._service, within=_REACHED_WITHIN).partition_counts()
-        except KafkaTrouble:
             return False
         return True
 

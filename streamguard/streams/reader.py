@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from heapq import nlargest
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -17,6 +18,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from streamguard import logs
 from streamguard.policy.service import Service
 from streamguard.streams.client import CONNECTION, END_OF_PARTITION, FINAL, admin_config, trouble
+from streamguard.streams.contact import Contact
+from streamguard.streams.topics import REACHED_WITHIN, is_there
 
 _ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
 _AT_ONCE: Final = 500  # records taken in one call
@@ -46,17 +49,7 @@ class Reader:
     ) -> None:
         self._service = service
         self._since_ms = int(since.timestamp() * 1000) if since else 0
-        self._consumer = Consumer(
-            {
-                **admin_config(service),
-                "group.id": f"{service.group}.reader",  # librdkafka asks for one; nothing is committed under it
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-            },
-            logger=logs.librdkafka(),
-        )
+        self._consumer = self._make_consumer()
         try:
             self._lows, starts, self._ends = self._range(topics, last)
             self._begin(starts)
@@ -98,10 +91,13 @@ class Reader:
 
     def for_ever(self) -> Iterator[Message | None]:
         """All records, those to come included; None whenever there is none for the moment."""
+        contact = Contact(self._reaches_cluster, partial(is_there, self._service))
         while True:
             messages = self._take(set())
             yield from messages
             if not messages:
+                if contact.is_lost():
+                    self._go_on_anew()
                 yield None
 
     def __enter__(self) -> Self:
@@ -111,6 +107,32 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._consumer.close()
+
+    def _make_consumer(self) -> Consumer:
+        return Consumer(
+            {
+                **admin_config(self._service),
+                "group.id": f"{self._service.group}.reader",  # librdkafka asks for one; nothing is committed under it
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+            },
+            logger=logs.librdkafka(),
+        )
+
+    def _reaches_cluster(self) -> bool:
+        try:
+            self._consumer.list_topics(next(iter(self._at))[0], timeout=REACHED_WITHIN)
+        except KafkaException:
+            return False
+        return True
+
+    def _go_on_anew(self) -> None:
+        """With another consumer, from where we are."""
+        self._consumer.close()
+        self._consumer = self._make_consumer()
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._at.items()])
 
     def _further_back(self, count: int) -> bool:
         """Begin anew, and earlier in the partitions that gave fewer than `count` records. False where none has more.

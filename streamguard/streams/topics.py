@@ -36,6 +36,8 @@ from streamguard.transforms.base import KEY_PATH
 
 _ANSWER_WITHIN: Final = 10.0  # seconds for the cluster to answer one question
 _APPEAR_WITHIN: Final = 30.0  # seconds for a created topic to be known
+REACHED_WITHIN: Final = 1.0
+"""Seconds for the cluster to show that it is there."""
 
 _COPIED: Final = (
     "cleanup.policy", "compression.type", "delete.retention.ms", "max.message.bytes", "message.timestamp.after.max.ms",
@@ -244,6 +246,15 @@ class Cluster:
                 "Create it yourself, and set 'topics.create: false'.",
             )
         return trouble(error, self._service, topic)
+
+
+def is_there(service: Service) -> bool:
+    """Whether the cluster answers a client that is made for this question."""
+    try:
+        Cluster(service, within=REACHED_WITHIN).partition_counts()
+    except KafkaTrouble:
+        return False
+    return True
 
 
 def _settings(partitions: int, config: Mapping[str, ConfigEntry]) -> TopicSettings:
