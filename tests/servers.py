@@ -20,6 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 MISSING_PART = 69  # the exit code with which a script says that a program it needs is missing
 
 
+LOSSY = {"topic.metadata.refresh.interval.ms": "10", "metadata.recovery.strategy": "none"}
+"""Settings of a client that mostly loses a broker that ends for good: it asks for brokers in the milliseconds in which
+that one says that there are none, and does not begin anew by itself."""
+
+
 class MissingPart(Exception):
     """A part that a test needs is not on this machine; the message says which and how to get it."""
 

@@ -9,7 +9,7 @@ from streamguard.access.errors import AuditUnavailableError
 from streamguard.policy.service import Service
 from streamguard.store.audit import HeadRow
 from streamguard.streams.audit import AuditTopic, published_heads
-from tests.servers import Broker
+from tests.servers import LOSSY, Broker
 from tests.waiting import until
 
 
@@ -27,8 +27,7 @@ def takes(topic: AuditTopic, one: HeadRow) -> bool:
 
 def test_heads_are_published_again_once_the_broker_is_back(second_kafka: Broker):
     """Clients that ask for brokers so often are told by the one that ends that there are none: they are made anew."""
-    lossy = {"topic.metadata.refresh.interval.ms": "10", "metadata.recovery.strategy": "none"}
-    service = Service.model_validate({"kafka": {"bootstrap.servers": second_kafka.address, **lossy}})
+    service = Service.model_validate({"kafka": {"bootstrap.servers": second_kafka.address, **LOSSY}})
     topics = [AuditTopic(service, "heads") for _ in range(5)]  # about half of them are
     for topic in topics:
         topic.publish(head(1))

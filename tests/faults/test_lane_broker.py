@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from streamguard.streams.client import KafkaTrouble
 from streamguard.streams.positions import PositionLost
 from tests.lanes import assert_exactly_once, document, open_site, read
-from tests.servers import Broker
+from tests.servers import LOSSY, Broker
 from tests.waiting import until
 
 
@@ -58,8 +58,7 @@ def test_an_idle_lane_notices_that_the_broker_is_back(second_kafka: Broker):
 def test_a_lane_outlives_brokers_that_say_that_there_are_none(second_kafka: Broker):
     """A broker that ends says so to who asks often enough; without recovery that is final (mostly: it is a matter of
     milliseconds), and the consumer has to be replaced."""
-    lossy = {"topic.metadata.refresh.interval.ms": "10", "metadata.recovery.strategy": "none"}
-    service = {"kafka": {"bootstrap.servers": second_kafka.address, **lossy}}
+    service = {"kafka": {"bootstrap.servers": second_kafka.address, **LOSSY}}
     with open_site(second_kafka.address, service=service) as site, site.running() as lane:
         for sent in (1, 2):
             site.send([document(sent)])

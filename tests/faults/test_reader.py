@@ -8,14 +8,13 @@ from confluent_kafka.cimpl import NewTopic
 
 from streamguard.policy.service import Service
 from streamguard.streams.reader import Reader
-from tests.servers import Broker
+from tests.servers import LOSSY, Broker
 from tests.waiting import until
 
 
 def test_records_that_come_after_a_restart_are_shown(second_kafka: Broker):
     """Clients that ask for brokers so often are told by the one that ends that there are none: they are made anew."""
-    lossy = {"topic.metadata.refresh.interval.ms": "10", "metadata.recovery.strategy": "none"}
-    service = Service.model_validate({"kafka": {"bootstrap.servers": second_kafka.address, **lossy}})
+    service = Service.model_validate({"kafka": {"bootstrap.servers": second_kafka.address, **LOSSY}})
     admin = AdminClient({"bootstrap.servers": second_kafka.address})
     admin.create_topics([NewTopic("people", 1, 1)])["people"].result(timeout=60)
     producer = Producer({"bootstrap.servers": second_kafka.address})
